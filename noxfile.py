@@ -1,0 +1,119 @@
+"""Sessions of the project: `nox -l` lists them, dependencies come from the groups in pyproject.toml.
+
+Sessions that run the code install it with `-e .`: the extensions are compiled next to their sources, one per Python
+version, so the checkout *is* the installed package, for subprocesses too. `package` checks what users install instead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "typing", "tests"]
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+IMPORT_EVERYTHING = """\
+import importlib, pkgutil, turboapi
+modules = [module.name for module in pkgutil.walk_packages(turboapi.__path__, "turboapi.")]
+for name in modules:
+    if not name.endswith(".__main__"):
+        importlib.import_module(name)
+print(len(modules), "modules imported from", turboapi.__path__[0])
+"""
+
+
+def pyenv_folders() -> list[str]:
+    """Return the folders of interpreters that pyenv has installed, active or not."""
+    if shutil.which("pyenv") is None:
+        return []
+    root = subprocess.run(["pyenv", "root"], check=True, capture_output=True, text=True).stdout.strip()
+    return [str(folder) for folder in sorted(Path(root, "versions").glob("3.*/bin"))]
+
+
+def provides(folder: str, version: str) -> bool:
+    """Tell whether `folder` has an interpreter of `version` that runs (a pyenv shim may not)."""
+    command = shutil.which(f"python{version}", path=folder)
+    return command is not None and subprocess.run([command, "--version"], capture_output=True).returncode == 0
+
+
+def find_interpreters() -> list[str]:
+    """Return the supported versions found on this machine, and let nox find those outside PATH as well."""
+    folders = [*os.get_exec_path(), *pyenv_folders()]
+    homes = {version: next((f for f in folders if provides(f, version)), None) for version in PYTHONS}
+    found = {version: home for version, home in homes.items() if home is not None}
+    os.environ["PATH"] = os.pathsep.join(dict.fromkeys([*os.get_exec_path(), *found.values()]))
+    if missing := [version for version in PYTHONS if version not in found]:
+        print(f"Python {', '.join(missing)}: not found, left out")
+    return list(found)
+
+
+def install(session: nox.Session, group: str) -> None:
+    """Install the package for development, and what `group` names in pyproject.toml."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, group))
+    session.install("-e", ".")
+
+
+@nox.session(python=find_interpreters())
+def tests(session: nox.Session) -> None:
+    """Run the test suite on every interpreter found; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def compat(session: nox.Session) -> None:
+    """Compare TurboAPI with FastAPI and Starlette on many more generated examples."""
+    install(session, "test")
+    session.run("pytest", "--hypothesis-profile=thorough", *(session.posargs or ["tests/compat"]))
+
+
+@nox.session
+def fastapi_suite(session: nox.Session) -> None:
+    """Run FastAPI's own test suite on TurboAPI; fails if a test fails that is not listed as a known difference."""
+    install(session, "suite")
+    folder = Path(session.create_tmp())
+    version = next(line for line in PYPROJECT["dependency-groups"]["test"] if str(line).startswith("fastapi=="))
+    download = ("download", "--quiet", "--no-deps", "--no-binary=fastapi", f"--dest={folder}", version)
+    session.run("python", "-m", "pip", *download)
+    sdist = next(folder.glob("fastapi-*.tar.gz"))
+    session.run("python", "tests/compat/suite/run.py", str(sdist), f"--report={folder}", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check types; the extensions are described by their .pyi files, so nothing is compiled."""
+    session.install(*nox.project.dependency_groups(PYPROJECT, "typing"), *PYPROJECT["project"]["dependencies"])
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build source archive and wheel, install the wheel without test dependencies, and import every module of it."""
+    folder = Path(session.create_tmp())
+    session.install("build")
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    wheel = next(folder.glob("*.whl"))
+    session.install(f"turboapi[forms,templates,testclient] @ {wheel.resolve().as_uri()}")
+    with session.chdir(folder):
+        session.run("python", "-c", IMPORT_EVERYTHING, log=False)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure TurboAPI beside FastAPI and nginx over real sockets; arguments go to `python -m benchmarks.load`."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks.load", *session.posargs)
