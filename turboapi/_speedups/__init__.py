@@ -1,0 +1,54 @@
+"""The compiled hot path: the only door to it.
+
+One request goes down this list::
+
+    protocol      bytes -> HTTP messages: parsing, keep-alive, pipelining, limits, timeouts, back-pressure
+    exchange      one request and its response on our server   (asgi: the same between ASGI's receive and send)
+    endpoint      Site finds the Endpoint by its router; Endpoint conducts:
+    router          method and path -> route and path values
+    arguments       texts of path, query, headers, cookies -> values   (query, convert, headers)
+    dependencies    the steps that call what the handler depends on
+                  HANDLER
+    serialize       result -> JSON
+    writer        status, headers, body -> bytes
+    tasks         runs all of that; a Task only where something has to be waited for
+
+Nothing here knows decorators, annotations or OpenAPI: `turboapi._plan.endpoint` freezes a route into these objects.
+"""
+
+try:
+    from turboapi._speedups.arguments import Argument, Call
+    from turboapi._speedups.asgi import AsgiExchange, answer
+    from turboapi._speedups.dependencies import Visit
+    from turboapi._speedups.endpoint import Endpoint, Hooks, Site, log_and_answer_500, reply, routes_epoch
+    from turboapi._speedups.exchange import HttpExchange, Settings
+    from turboapi._speedups.protocol import HttpProtocol, Hub
+    from turboapi._speedups.router import Entry, Match, Router
+except ModuleNotFoundError as exc:
+    if not (exc.name or "").startswith("turboapi._speedups."):
+        raise
+    raise ImportError(
+        f"TurboAPI's compiled extension {exc.name} is missing: this is a checkout in which it has not been built. "
+        "Run `python3 -m pip install -e .` there."
+    ) from exc
+
+__all__ = [
+    "Argument",
+    "AsgiExchange",
+    "Call",
+    "Endpoint",
+    "Entry",
+    "Hooks",
+    "HttpExchange",
+    "HttpProtocol",
+    "Hub",
+    "Match",
+    "Router",
+    "Settings",
+    "Site",
+    "Visit",
+    "answer",
+    "log_and_answer_500",
+    "reply",
+    "routes_epoch",
+]

@@ -1,0 +1,15 @@
+from turboapi._speedups.arguments cimport Call
+
+cdef enum:
+    MODE_ASYNC = 0          # a coroutine function
+    MODE_THREAD = 1         # a plain function: a worker thread
+    MODE_ASYNC_GENERATOR = 2
+    MODE_GENERATOR = 3
+
+
+cdef class Visit:
+    cdef readonly Call call
+    cdef readonly int mode
+    cdef readonly Py_ssize_t reuse      # the visit whose value this one takes over, or -1: call it
+    cdef readonly bint function_scope   # a generator's exit code runs before the response is sent
+    cdef readonly object limit          # () -> async context manager around the call, or None

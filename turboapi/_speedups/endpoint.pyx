@@ -1,0 +1,480 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=True, freethreading_compatible=True
+"""The conductor: arguments -> dependencies -> handler -> serialize -> answer.
+
+NOTE: no coroutine of this project that is written in Cython may suspend inside an `except` clause, a `finally` or an `async with`.
+On CPython 3.11 it crashes the process if somebody sets the exception's `__traceback__` to None meanwhile. So exceptions are
+kept in a variable and dealt with behind the clause, and exit stacks are entered in Python (`Hooks.run_with_stack`).
+
+An `Endpoint` is a route, frozen: `run(exchange)` is the coroutine that answers one request. A `Site` is an application, frozen:
+it finds the endpoint. Both entrances drive the same objects.
+
+Validation errors are collected by the exchange and raised together, after every dependency that could be called was called.
+"""
+
+import logging
+
+from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
+from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_THREAD, Visit
+from turboapi._speedups.headers cimport find_header
+from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.router cimport Match, Router
+from turboapi._speedups.serialize cimport plain_json
+
+from turboapi.exceptions import StarletteHTTPException
+
+
+logger = logging.getLogger("turboapi.error")
+
+cdef object UNSET = object()        # no body was decoded directly
+
+
+cdef class Epoch:
+    """Counts every change of any route list, so that a frozen site notices that it is out of date."""
+
+    cdef public long value
+
+    def __init__(self):
+        self.value = 0
+
+
+cdef Epoch _routes_epoch = Epoch()
+routes_epoch = _routes_epoch
+
+
+cdef class Hooks:
+    """What the pipeline calls upward; made once by the definition layer."""
+
+    def __init__(
+        self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, run_limited,
+        run_with_stack, run_and_close, open_generator,
+    ):
+        self.request_class = request_class
+        self.response_class = response_class
+        self.undefined = undefined
+        self.new_response = new_response
+        self.new_background = new_background
+        self.run_in_thread = run_in_thread
+        self.run_limited = run_limited
+        self.run_with_stack = run_with_stack
+        self.run_and_close = run_and_close
+        self.open_generator = open_generator
+        self.native_types = {}
+
+    cdef bint is_native(self, object kind):
+        """Whether a Response type is sent as it stands: nobody has overridden how it is called."""
+        known = self.native_types.get(kind)
+        if known is None:
+            known = kind.__call__ is self.response_class.__call__
+            # Replaced whole: readers never see a dict that is being written.
+            self.native_types = {**self.native_types, kind: known}
+        return known
+
+
+cdef class Outcome:
+    """What the handler made, and what its dependencies left for the response."""
+
+
+cdef class Endpoint:
+    """One route, ready to answer."""
+
+    def __init__(
+        self, *, Hooks hooks, Call call, int mode, list visits, int body_kind, object decode, object load_body,
+        bint needs_body, bint lax_content_type, int result_kind, object dump, object render, bint plain_first, object make_response,
+        bint needs_stack, bint closes_files, int status, object route, object invalid, object provider, object overridden,
+    ):
+        self.hooks = hooks
+        self.call = call
+        self.mode = mode
+        self.visits = visits
+        generators = [visit for visit in visits if (<Visit> visit).mode >= MODE_ASYNC_GENERATOR]
+        self.needs_stack = needs_stack or bool(generators)
+        self.needs_function_stack = any((<Visit> visit).function_scope for visit in generators)
+        self.closes_files = closes_files
+        self.body_kind = body_kind
+        self.decode = decode
+        self.load_body = load_body
+        self.needs_body = needs_body
+        self.lax_content_type = lax_content_type
+        self.result_kind = result_kind
+        self.dump = dump
+        self.render = render
+        self.plain_first = plain_first
+        self.make_response = make_response
+        self.status = status
+        self.route = route
+        self.invalid = invalid
+        self.provider = provider
+        self.overridden = overridden
+        self.simple = (
+            not visits and not call.injections and body_kind != BODY_EXACT and mode <= MODE_THREAD
+            and result_kind != RESULT_EXACT and not needs_stack
+        )
+
+    cdef object run(self, Exchange exchange):
+        """The coroutine that answers the exchange."""
+        if self.closes_files:
+            return self.hooks.run_and_close(self._run(exchange), exchange)
+        return self._run(exchange)
+
+    async def _run(self, Exchange exchange):
+        cdef Endpoint endpoint = self
+        cdef Outcome outcome
+        cdef list values = None
+        cdef object failure = None
+        cdef object pending
+        try:
+            try:
+                if self.provider is not None and self.provider.dependency_overrides:
+                    endpoint = self.overridden()
+                if self.needs_body and exchange.body is None:
+                    pending = exchange.read_body()
+                    if pending is not None:
+                        await pending
+                if endpoint.simple:
+                    values = endpoint._simple_values(exchange)
+                if values is not None:
+                    # PERF: the work of `_answer_in_full` for most endpoints, without a second coroutine.
+                    outcome = Outcome.__new__(Outcome)
+                    if endpoint.mode == MODE_ASYNC:
+                        outcome.result = await endpoint.call.invoke(values)
+                    else:
+                        outcome.result = await endpoint._in_thread(endpoint.call.keywords(values), outcome, exchange)
+                    endpoint._prepare(exchange, outcome)
+                    pending = endpoint._send(exchange, outcome)
+                    if pending is not None:
+                        await pending
+                elif endpoint.needs_stack:
+                    await self.hooks.run_with_stack("fastapi_inner_astack", exchange, endpoint._answer_in_full)
+                else:
+                    await endpoint._answer_in_full(None, exchange)
+            except Exception as exc:
+                failure = exc
+            if failure is not None:
+                await exchange.fail(failure)
+        finally:
+            exchange.finished()
+
+    cdef object _simple_values(self, Exchange exchange):
+        """The argument list of an endpoint without dependencies; None: something is not plainly right."""
+        cdef list values = self.call.collect(exchange, None, self.hooks.request_class)
+        if values is None:
+            exchange.errors = None
+        elif self.body_kind == BODY_DIRECT:
+            body = self._decode(exchange)
+            if body is UNSET:
+                return None
+            values[self.call.body_slot] = body
+        return values
+
+    cdef bint has_json_type(self, Exchange exchange):
+        """Whether the body is declared as JSON, in one of the spellings that need no parsing."""
+        cdef bytes kind = find_header(exchange.headers, b"content-type")
+        if kind is None or not kind:
+            return self.lax_content_type
+        return kind == b"application/json" or kind == b"application/json; charset=utf-8"
+
+    cdef object _decode(self, Exchange exchange):
+        """The body's value, or UNSET where the exact path has to look at it."""
+        if not exchange.body or not self.has_json_type(exchange):
+            return UNSET
+        try:
+            return self.decode(exchange.body)
+        except Exception:
+            return UNSET
+
+    async def _answer_in_full(self, stack, Exchange exchange):
+        """With dependencies, generators among them, and whatever else takes the exact path.
+
+        The exit code of generators runs in the reverse order of their entry: those of function scope before the response is
+        sent, those of request scope (on `stack`) after its background tasks.
+        """
+        cdef Outcome outcome = Outcome.__new__(Outcome)
+        cdef object pending
+        if self.needs_function_stack:
+            await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
+        else:
+            await self._produce(stack, exchange, outcome, stack)
+        pending = self._send(exchange, outcome)
+        if pending is not None:
+            await pending
+        if stack is not None:
+            exchange.flush()
+
+    async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
+        """Body, dependencies, arguments, handler, serialization."""
+        cdef Call call = self.call
+        cdef Visit visit
+        cdef list results = [None] * len(self.visits)
+        cdef list values
+        cdef set failed = None
+        cdef Py_ssize_t index
+        body = self._decode(exchange) if self.body_kind == BODY_DIRECT else UNSET
+        parsed = self.hooks.undefined
+        if self.body_kind != BODY_NONE and body is UNSET:
+            parsed = await self.load_body(exchange.get_request(self.hooks.request_class), exchange)
+        for index in range(len(self.visits)):
+            visit = self.visits[index]
+            values = visit.call.collect(exchange, results, self.hooks.request_class)
+            if visit.call.body_exact is not None:
+                values = await self._take_body(visit.call, exchange, parsed, values)
+            if values is None or (failed is not None and not failed.isdisjoint(visit.call.sub_visits)):
+                failed = {index} if failed is None else failed | {index}
+                continue
+            if visit.reuse >= 0:
+                results[index] = results[visit.reuse]
+                continue
+            self._inject(visit.call, exchange, values, outcome)
+            if visit.mode == MODE_ASYNC and visit.limit is None:
+                results[index] = await visit.call.invoke(values)
+            else:
+                results[index] = await self._visit(
+                    visit, values, exchange, function_stack if visit.function_scope else stack
+                )
+        values = call.collect(exchange, results, self.hooks.request_class)
+        if body is not UNSET:
+            if values is not None:
+                values[call.body_slot] = body
+        elif call.body_exact is not None:
+            values = await self._take_body(call, exchange, parsed, values)
+        if exchange.errors is not None:
+            raise self.invalid(exchange.errors, parsed, exchange)
+        self._inject(call, exchange, values, outcome)
+        if self.mode == MODE_ASYNC:
+            outcome.result = await call.invoke(values)
+        elif self.mode == MODE_THREAD:
+            outcome.result = await self._in_thread(call.keywords(values), outcome, exchange)
+        else:
+            outcome.result = call.func(**call.keywords(values))  # a generator: `make_response` streams it
+        if self.result_kind == RESULT_EXACT and not isinstance(outcome.result, self.hooks.response_class):
+            outcome.reply = await self.make_response(
+                exchange.get_request(self.hooks.request_class), outcome.result, outcome.background, outcome.response,
+            )
+        else:
+            self._prepare(exchange, outcome)
+
+    async def _take_body(self, Call call, Exchange exchange, parsed, list values):
+        """The call's body parameters, into their slots; None when there are errors."""
+        found, errors = await call.body_exact(parsed)
+        if errors:
+            exchange.add_errors(list(errors))
+            return None
+        if values is not None:
+            for name, value in found.items():
+                values[call.names.index(name)] = value
+        return values
+
+    async def _visit(self, Visit visit, list values, Exchange exchange, stack):
+        """Call a dependency that is not a plain coroutine function."""
+        cdef Call call = visit.call
+        if visit.mode >= MODE_ASYNC_GENERATOR:
+            return await stack.enter_async_context(
+                self.hooks.open_generator(
+                    call.func, call.keywords(values), visit.mode == MODE_ASYNC_GENERATOR, visit.limit,
+                    exchange.get_request(self.hooks.request_class), stack,
+                )
+            )
+        if visit.limit is not None:
+            return await self.hooks.run_limited(visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values))
+        return await self.hooks.run_in_thread(call.func, **call.keywords(values))
+
+    async def _in_thread(self, dict keywords, Outcome outcome, Exchange exchange):
+        """Run a plain function in a worker thread, and the validation of its result with it: that may block as well."""
+        if self.result_kind != RESULT_MODEL or self.plain_first:
+            return await self.hooks.run_in_thread(self.call.func, **keywords)
+        result, outcome.body = await self.hooks.run_in_thread(
+            _call_and_dump, self.call.func, keywords, self.hooks.response_class, self.dump, exchange
+        )
+        return result
+
+    cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1:
+        """Fill the slots of the framework's own objects."""
+        cdef tuple injection
+        cdef int what
+        for injection in call.injections:
+            what = injection[1]
+            if what == INJECT_REQUEST:
+                value = exchange.get_request(self.hooks.request_class)
+            elif what == INJECT_RESPONSE:
+                if outcome.response is None:
+                    outcome.response = self.hooks.new_response()
+                value = outcome.response
+            elif what == INJECT_BACKGROUND:
+                if outcome.background is None:
+                    outcome.background = self.hooks.new_background()
+                value = outcome.background
+            else:
+                value = injection[2]()
+            values[<Py_ssize_t> injection[0]] = value
+        return 0
+
+    cdef int _prepare(self, Exchange exchange, Outcome outcome) except -1:
+        """Result -> body or reply."""
+        if type(outcome.result) is not dict and isinstance(outcome.result, self.hooks.response_class):
+            outcome.reply = outcome.result
+            if outcome.reply.background is None:
+                outcome.reply.background = outcome.background
+        elif self.result_kind == RESULT_MODEL:
+            if outcome.body is None and self.plain_first:
+                outcome.body = plain_json(outcome.result)
+            if outcome.body is None:
+                outcome.body = self.dump(outcome.result, exchange)
+        else:
+            outcome.body = plain_json(outcome.result)
+            if outcome.body is None:
+                outcome.body = self.render(outcome.result)
+        return 0
+
+    cdef object _send(self, Exchange exchange, Outcome outcome):
+        """Answer. None when that is all, or an awaitable for what is left: a slow client, background tasks."""
+        cdef int status = self.status or 200
+        cdef list extra = None
+        if outcome.reply is not None:
+            return self._send_response(exchange, outcome.reply)
+        if outcome.response is not None:
+            extra = outcome.response.raw_headers
+            status = outcome.response.status_code or status
+        pending = exchange.respond_json(status, outcome.body, extra)
+        if outcome.background is None:
+            return pending
+        exchange.flush()
+        return _then(pending, outcome.background)
+
+    cdef object _send_response(self, Exchange exchange, object response):
+        if not self.hooks.is_native(type(response)):
+            return response(exchange.scope(), exchange.receive, exchange.send)
+        pending = exchange.respond(response.status_code, response.raw_headers, response.body)
+        if response.background is None:
+            return pending
+        exchange.flush()
+        return _then(pending, response.background)
+
+
+async def reply(Hooks hooks, Exchange exchange, response):
+    """Send a Response that somebody made outside of an endpoint, such as an exception handler."""
+    if not hooks.is_native(type(response)):
+        await response(exchange.scope(), exchange.receive, exchange.send)
+        return
+    pending = exchange.respond(response.status_code, response.raw_headers, response.body)
+    if pending is not None:
+        await pending
+    if response.background is not None:
+        await response.background()
+
+
+def _call_and_dump(func, keywords, response_class, dump, exchange):
+    result = func(**keywords)
+    return result, None if isinstance(result, response_class) else dump(result, exchange)
+
+
+async def _then(pending, background):
+    if pending is not None:
+        await pending
+    await background()
+
+
+async def _run_asgi(app, Exchange exchange):
+    """Run an ASGI application as the answer of the exchange."""
+    cdef object failure = None
+    try:
+        try:
+            await app(exchange.scope(), exchange.receive, exchange.send)
+        except Exception as exc:
+            failure = exc
+        if failure is not None:
+            await exchange.fail(failure)
+    finally:
+        exchange.finished()
+
+
+async def log_and_answer_500(Exchange exchange, exc):
+    """The last resort for an exception of the application: the traceback to the log, a bare 500 to the client.
+
+    An HTTPException, such as `receive` raises for a body that is refused, is answered with its own status.
+    """
+    if isinstance(exc, StarletteHTTPException):
+        status, text = exc.status_code, str(exc.detail).encode()
+    else:
+        logger.error("Exception in ASGI application", exc_info=exc)
+        status, text = 500, b"Internal Server Error"
+    if not exchange.started:
+        pending = exchange.respond(status, [
+            (b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain; charset=utf-8"),
+        ], text)
+        if pending is not None:
+            await pending
+
+
+cdef class Site:
+    """A frozen application.
+
+    `Site(asgi=app)` serves any ASGI application; TurboAPI's own have a `router` whose targets are Endpoints, or opaque
+    routes that answer ``(full, (child_scope, asgi_app))``.
+    """
+
+    def __init__(
+        self, *, Router router=None, object asgi=None, object unmatched=None, object not_allowed=None,
+        object on_error=None, object on_asgi_error=None, object add_to_scope=None, str root_path="", object refresh=None,
+        object changed=None,
+    ):
+        if router is None and asgi is None:
+            raise TypeError("Site needs a router or an ASGI application")
+        self.router = router
+        self.asgi = asgi
+        self.unmatched = unmatched
+        self.not_allowed = not_allowed
+        self.on_error = on_error if on_error is not None else log_and_answer_500
+        self.on_asgi_error = on_asgi_error
+        self.add_to_scope = add_to_scope
+        self.root_path = root_path.rstrip("/")
+        self.refresh = refresh
+        self.changed = changed
+        self.epoch = _routes_epoch.value
+
+    cpdef Site current(self):
+        """This site, or the one frozen anew because its routes have changed since."""
+        if self.epoch == _routes_epoch.value or self.refresh is None:
+            return self
+        if self.changed is not None and not self.changed():
+            self.epoch = _routes_epoch.value  # it was another application's routes
+            return self
+        return self.refresh()
+
+    cdef int resolve(self, Exchange exchange) except -1:
+        """Find the route: sets `target`, and `path_params` or `payload`."""
+        cdef Match found
+        if self.asgi is not None:
+            exchange.target = self.asgi
+            return 0
+        found = self.router.match(exchange.method, self._route_path(exchange.path), exchange)
+        if found is None:
+            exchange.target = self.unmatched
+            return 0
+        exchange.path_params = found.params
+        exchange.payload = found.payload
+        if found.full or found.payload is not None:
+            exchange.target = found.entry.target
+        else:
+            exchange.target = self.not_allowed
+            exchange.payload = found.entry.target
+        if exchange.state is not None and self.add_to_scope is not None:
+            self.add_to_scope(exchange.state, exchange)
+        return 0
+
+    cdef str _route_path(self, str path):
+        """The path without the prefix under which the application is served."""
+        cdef str root = self.root_path
+        if not root or not path.startswith(root):
+            return path
+        if len(path) == len(root):
+            return ""
+        return path[len(root):] if path[len(root)] == "/" else path
+
+    cdef bint waits_for_body(self, Exchange exchange):
+        """Whether the exchange starts only when its whole body is there."""
+        return type(exchange.target) is Endpoint and (<Endpoint> exchange.target).needs_body
+
+    cdef object run(self, Exchange exchange):
+        """The coroutine that answers a resolved exchange."""
+        if type(exchange.target) is Endpoint:
+            return (<Endpoint> exchange.target).run(exchange)
+        return _run_asgi(exchange.target, exchange)

@@ -1,0 +1,345 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=True, freethreading_compatible=True
+"""One request/response on our own server: collects the body, writes the answer, speaks ASGI to whoever asks.
+
+No parsing and no socket here: `protocol.HttpProtocol` feeds the body and is the `Connection` that takes the bytes.
+"""
+
+from turboapi._speedups.endpoint cimport Site
+from turboapi._speedups.headers cimport check_headers, find_header
+from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.writer cimport (
+    WRITE_CHUNKED, WRITE_CLOSE, WRITE_KEEP_ALIVE, WRITE_LENGTH, WRITE_NO_BODY, WRITE_NO_DATE, WRITE_NO_SERVER,
+    allows_body, chunk, json_response, response_head,
+)
+
+from turboapi.exceptions import HTTPException
+
+
+cdef class Settings:
+    """Limits, timeouts and switches of the connections of a server. Sizes in bytes, times in seconds."""
+
+    def __init__(
+        self, *, Py_ssize_t limit_header_size=65536, Py_ssize_t limit_header_count=128,
+        Py_ssize_t limit_request_line=16384, Py_ssize_t limit_body=100 * 1024 * 1024, Py_ssize_t limit_pipeline=16,
+        double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0, str root_path="",
+        bint server_header=True, bint date_header=True, object access_log=None,
+    ):
+        self.limit_header_size = limit_header_size
+        self.limit_header_count = limit_header_count
+        self.limit_request_line = limit_request_line
+        self.limit_body = limit_body
+        self.limit_pipeline = limit_pipeline
+        self.timeout_keep_alive = timeout_keep_alive
+        self.timeout_header = timeout_header
+        self.timeout_body = timeout_body
+        self.root_path = root_path
+        self.access_log = access_log
+        self.write_flags = (0 if server_header else WRITE_NO_SERVER) | (0 if date_header else WRITE_NO_DATE)
+
+
+cdef class Connection:
+    cdef int write(self, bytes data) except -1:
+        raise NotImplementedError
+
+    cdef int push(self) except -1:
+        """Send now what `write` has taken."""
+        raise NotImplementedError
+
+    cdef object drain(self):
+        """None, or an awaitable while the client is slow to read."""
+        raise NotImplementedError
+
+    cdef int wants_reading(self) except -1:
+        """Somebody waits for more of the request."""
+        raise NotImplementedError
+
+    cdef int answered(self, HttpExchange exchange) except -1:
+        """The exchange's response is complete."""
+        raise NotImplementedError
+
+    cdef int dropped(self, HttpExchange exchange) except -1:
+        """The exchange has ended without a complete response."""
+        raise NotImplementedError
+
+    cdef int abort(self) except -1:
+        """Close without a word: the response can not be completed."""
+        raise NotImplementedError
+
+
+cdef class HttpExchange(Exchange):
+    """One request/response of an HTTP/1 connection."""
+
+    # --- the request -------------------------------------------------------------------------------------------------
+
+    cdef int add_chunk(self, bytes data) except -1:
+        """A part of the body has arrived."""
+        self.received += len(data)
+        if not self.answered:  # otherwise nobody is going to read it
+            if self.chunks is None:
+                self.chunks = []
+            self.chunks.append(data)
+            self.buffered += len(data)
+        return self.wake()
+
+    cdef int end_body(self) except -1:
+        self.complete = True
+        return self.wake()
+
+    cdef int refuse_body(self, int status) except -1:
+        """Nothing more of the body is accepted, while the application is at work: the next `receive` says so."""
+        self.refused = status
+        self.keep_alive = False
+        self.chunks = None
+        self.buffered = 0
+        return self.wake()
+
+    cdef int take_body(self) except -1:
+        """Make `body` the whole body, which has arrived."""
+        if self.chunks is None:
+            self.body = b""
+        elif len(self.chunks) == 1:
+            self.body = self.chunks[0]
+        else:
+            self.body = b"".join(self.chunks)
+        self.chunks = None
+        self.buffered = 0
+        return 0
+
+    cdef object read_body(self):
+        self.take_body()
+        return None
+
+    cdef int disconnect(self) except -1:
+        return self.wake()
+
+    cdef int wake(self) except -1:
+        if self.waiters is not None:
+            for waiter in self.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+        return 0
+
+    cdef int go_ahead(self) except -1:
+        """Tell a client that waits for it to send the body (RFC 9110, section 10.1.1)."""
+        if self.expects_continue and not self.started:
+            self.expects_continue = False
+            if not self.complete and self.received == 0:
+                self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return 0
+
+    cpdef dict scope(self):
+        """The ASGI HTTP connection scope of this request."""
+        cdef Connection connection = self.connection
+        cdef str root_path
+        if self.state is None:
+            root_path = connection.settings.root_path
+            self.state = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.3"},
+                "http_version": self.http_version,
+                "server": connection.server,
+                "client": connection.client,
+                "scheme": connection.scheme,
+                "method": self.method,
+                "root_path": root_path,
+                "path": root_path + self.path,
+                "raw_path": root_path.encode("ascii", "replace") + self.raw_path,
+                "query_string": self.query_string,
+                "headers": self.headers,
+                "state": dict(connection.state) if connection.state else {},
+            }
+            if self.site.add_to_scope is not None:
+                self.site.add_to_scope(self.state, self)
+        return self.state
+
+    async def receive(self):
+        """ASGI `receive`: the next part of the body, or `http.disconnect`."""
+        if self.body is not None and not self.delivered:
+            self.delivered = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        self.go_ahead()
+        while True:
+            if self.refused and not self.started:
+                raise HTTPException(status_code=self.refused)
+            if self.chunks or (self.complete and not self.delivered):
+                body = b"" if not self.chunks else self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+                self.chunks = None
+                self.buffered = 0
+                self.delivered = self.complete
+                return {"type": "http.request", "body": body, "more_body": not self.complete}
+            if self.connection.closed or self.answered or self.refused:
+                return {"type": "http.disconnect"}
+            self.connection.wants_reading()
+            waiter = self.connection.loop.create_future()
+            if self.waiters is None:
+                self.waiters = []
+            self.waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self.waiters.remove(waiter)
+
+    # --- the response ------------------------------------------------------------------------------------------------
+
+    cdef int flags(self) noexcept:
+        """How the head of the answer is written, and whether the connection stays open after it."""
+        cdef int flags = self.connection.settings.write_flags
+        if self.connection.draining or (self.expects_continue and not self.complete):
+            self.keep_alive = False  # a client that was not told to go ahead may or may not send its body
+        if not self.keep_alive:
+            flags |= WRITE_CLOSE
+        elif self.http_version == "1.0":
+            flags |= WRITE_KEEP_ALIVE
+        if self.method == "HEAD":
+            flags |= WRITE_NO_BODY
+        return flags
+
+    cdef int finish_answer(self) except -1:
+        self.answered = True
+        self.chunks = None
+        self.buffered = 0
+        self.wake()
+        return self.connection.answered(self)
+
+    cdef object respond_json(self, int status, bytes body, list extra):
+        if extra:  # may hold what concerns the framing, or replaces a header of ours
+            return self.respond(status, [(b"content-type", b"application/json"), *extra], body)
+        cdef bytes data = json_response(status, body, None, self.flags())
+        self.started = True
+        self.status = status
+        self.connection.write(data)
+        self.finish_answer()
+        return None
+
+    cdef object respond(self, int status, list headers, object body):
+        self.start_response(status, headers)
+        self.write_part(body, True)
+        return None
+
+    cdef int start_response(self, int status, list headers) except -1:
+        """Check and keep the head; it is sent together with the first part of the body."""
+        cdef tuple pair
+        cdef bytes name
+        check_headers(headers)
+        self.missing = -1
+        for pair in headers:
+            name = pair[0]
+            if name == b"content-length":
+                if not (<bytes> pair[1]).isdigit():
+                    raise ValueError(f"Invalid content-length of a response: {pair[1]!r}")
+                self.missing = int(pair[1])
+            elif name == b"connection" and (<bytes> pair[1]).lower() == b"close":
+                self.keep_alive = False
+        self.status = status
+        self.pending_head = headers
+        self.started = True
+        return 0
+
+    cdef int write_head(self, bytes body, bint last) except -1:
+        """Send the head, with as much of the body as there is."""
+        cdef list headers = self.pending_head
+        cdef int flags = self.flags()
+        cdef Py_ssize_t length = 0
+        self.pending_head = None
+        if flags & WRITE_CLOSE or find_header(headers, b"transfer-encoding") is not None:
+            headers = [
+                pair for pair in headers if (<tuple> pair)[0] != b"connection" and (<tuple> pair)[0] != b"transfer-encoding"
+            ]
+        if find_header(headers, b"date") is not None:
+            flags |= WRITE_NO_DATE
+        if find_header(headers, b"server") is not None:
+            flags |= WRITE_NO_SERVER
+        if not allows_body(self.status):
+            flags |= WRITE_NO_BODY
+            if self.status != 304:  # RFC 9110, section 8.6
+                headers = [pair for pair in headers if (<tuple> pair)[0] != b"content-length"]
+        elif self.missing < 0:
+            if last:
+                flags |= WRITE_LENGTH
+                length = self.missing = len(body)
+            elif self.http_version == "1.0":
+                self.keep_alive = False  # the end of the connection is the end of the body
+                flags = (flags & ~WRITE_KEEP_ALIVE) | WRITE_CLOSE
+            else:
+                flags |= WRITE_CHUNKED
+                self.chunked = True
+        cdef bytes data = response_head(self.status, headers, length, flags)
+        if body and not flags & WRITE_NO_BODY:
+            data += chunk(body) if self.chunked else body
+        return self.connection.write(data)
+
+    cdef int write_part(self, object data, bint last) except -1:
+        """Send a part of the body, and the head before the first one."""
+        cdef Py_ssize_t size = len(data)
+        cdef bint first = self.pending_head is not None
+        cdef bint silent = self.method == "HEAD" or not allows_body(self.status)
+        if type(data) is not bytes:
+            data = bytes(data)
+        if self.missing >= 0 and not silent:
+            if size > self.missing or (last and size < self.missing):
+                if first:  # nothing has been sent: an error page is still possible
+                    self.started = False
+                    self.pending_head = None
+                kind = "longer" if size > self.missing else "shorter"
+                raise RuntimeError(f"Response content {kind} than Content-Length")
+        if first:
+            self.write_head(<bytes> data, last)
+        elif size and not silent:
+            self.connection.write(chunk(data) if self.chunked else <bytes> data)
+        if self.missing >= 0:
+            self.missing -= size
+        if last:
+            if self.chunked and not silent:
+                self.connection.write(b"0\r\n\r\n")
+            self.finish_answer()
+        return 0
+
+    async def send(self, message):
+        """ASGI `send`. Waits while the client is slow to read; does nothing once it is gone."""
+        cdef str kind = message["type"]
+        if self.connection.closed:
+            if kind == "http.response.start":
+                self.started = True
+            return
+        if not self.started:
+            if kind == "http.response.start":
+                self.start_response(message["status"], [(bytes(n).lower(), bytes(v)) for n, v in message.get("headers", ())])
+                # A body that takes its time must not keep the head back.
+                self.connection.loop.call_soon(self._send_head_alone)
+            elif kind != "http.response.early_hint":
+                raise RuntimeError(f"Expected ASGI message 'http.response.start', but got '{kind}'.")
+        elif not self.answered:
+            if kind == "http.response.body":
+                self.write_part(message.get("body", b""), not message.get("more_body", False))
+                pending = self.connection.drain()
+                if pending is not None:
+                    await pending
+            elif kind != "http.response.trailers":
+                raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
+        else:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
+
+    def _send_head_alone(self):
+        if self.pending_head is not None and not self.connection.closed:
+            self.write_head(b"", False)
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    cdef int flush(self) except -1:
+        return self.connection.push()
+
+    cdef object fail(self, object exc):
+        return self.site.on_error(self, exc)
+
+    cdef int finished(self) except -1:
+        """A pipeline that ended without a complete answer leaves nothing that the client could trust."""
+        if not self.answered:
+            self.answered = True
+            self.connection.dropped(self)
+            self.connection.abort()
+        return Exchange.finished(self)
+
+    @property
+    def closed(self):
+        """Whether the client has gone."""
+        return self.connection.closed

@@ -1,0 +1,73 @@
+"""The connection: asyncio Protocol, httptools callbacks, keep-alive, pipelining, limits, timeouts, back-pressure."""
+
+import asyncio
+from typing import Any
+
+from turboapi._speedups.endpoint import Site
+from turboapi._speedups.exchange import Connection, Settings
+from turboapi._speedups.tasks import Runner
+
+class Hub:
+    """The connections of one worker, and what they share."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, site: Site, settings: Settings, state: Any = None) -> None:
+        """`state` is the lifespan's: each request gets a copy of it."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def state(self) -> Any: ...
+    @property
+    def runner(self) -> Runner:
+        """Holds the coroutines that wait, those that go on after their answer (background tasks) among them."""
+
+    @property
+    def open(self) -> set[HttpProtocol]: ...
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+
+    @property
+    def requests(self) -> int:
+        """How many requests have arrived and are not answered."""
+
+    @property
+    def total_requests(self) -> int:
+        """How many requests have been answered."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """A protocol for a new connection: the factory for `loop.create_server`."""
+
+    def start(self) -> None:
+        """Begin the sweep that, once a second, closes connections whose client is late."""
+
+    def stop(self) -> None:
+        """End the sweep."""
+
+    def drain(self) -> None:
+        """Let every connection end with its next answer, which says `connection: close`."""
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing has been asked since their last answer."""
+
+    def abort(self) -> None:
+        """Cancel what still runs and close every connection at once."""
+
+class HttpProtocol(Connection):
+    """One HTTP/1 connection (RFC 9112). Its methods are for the transport and for httptools, outside of any task."""
+
+    def __init__(self, hub: Hub) -> None: ...
+    def connection_made(self, transport: Any) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def on_message_begin(self) -> None: ...
+    def on_url(self, part: bytes) -> None: ...
+    def on_header(self, name: bytes, value: bytes) -> None: ...
+    def on_headers_complete(self) -> None: ...
+    def on_body(self, data: bytes) -> None: ...
+    def on_message_complete(self) -> None: ...

@@ -1,0 +1,5 @@
+cpdef list parse_query(bytes raw)
+cpdef str unquote_path(bytes raw)
+cpdef dict parse_cookies(list values)
+cpdef object query_get(list pairs, str key)
+cpdef list query_getlist(list pairs, str key)

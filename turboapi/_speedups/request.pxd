@@ -1,0 +1,31 @@
+cdef class Exchange:
+    # The request line and header section.
+    cdef readonly str method
+    cdef readonly str path              # percent-decoded; what the routes are matched against
+    cdef readonly bytes raw_path
+    cdef readonly bytes query_string
+    cdef readonly list headers
+    # What the pipeline learns on its way.
+    cdef public dict path_params        # None: the route has none
+    cdef public object body             # the whole body (bytes) once it is read, else None
+    cdef public object target           # what the router found: an Endpoint, or an opaque route
+    cdef public object payload          # what an opaque route said about its match
+    cdef public bint started            # the response's head has been handed over: no other answer is possible
+    cdef public list closers            # async callables to await at the very end (open form files)
+    cdef list errors                    # validation errors collected so far, None without any
+    cdef object request                 # the framework's Request, once somebody asked for it
+    cdef dict state                     # the ASGI scope, once somebody asked for it
+    cdef list pairs                     # parsed query string
+    cdef dict jar                       # parsed cookies
+
+    cdef list query_pairs(self)
+    cdef dict cookies(self)
+    cdef int add_errors(self, list found) except -1
+    cpdef object get_request(self, object factory)
+    cpdef dict scope(self)
+    cdef object read_body(self)
+    cdef object respond(self, int status, list headers, object body)
+    cdef object respond_json(self, int status, bytes body, list extra)
+    cdef object fail(self, object exc)
+    cdef int flush(self) except -1
+    cdef int finished(self) except -1

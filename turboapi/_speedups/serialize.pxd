@@ -1,0 +1,1 @@
+cpdef bytes plain_json(object obj)
