@@ -1,0 +1,521 @@
+"""Freezing: the one place that speaks both languages.
+
+In goes a route as the definition layer knows it (a `Dependant` tree, fields, options); out comes an `Endpoint`.
+Everything that can be decided before the first request is decided here.
+"""
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from email.message import Message
+from types import FunctionType, MethodType
+from typing import Any, Protocol, cast
+
+from anyio import CancelScope
+
+from turboapi._body_limit import MAX_BODY_SIZE_SCOPE_KEY, get_body_limit_error
+from turboapi._plan.arguments import extract_param, param_facts
+from turboapi._plan.body import body_facts, request_body_to_args
+from turboapi._plan.context import endpoint_context
+from turboapi._plan.dependencies import (
+    Dependant,
+    get_cache_key,
+    get_dependant,
+    get_flat_body_params,
+    get_oauth_scopes,
+    is_async_gen_callable,
+    is_coroutine_callable,
+    is_gen_callable,
+)
+from turboapi._plan.fields import ModelField, Undefined
+from turboapi._plan.forms import FormLimits
+from turboapi._plan.result import ResultRoute, make_dumper, make_responder, passes_plain_trees, render_json
+from turboapi._plan.streams import make_event_streamer, make_line_streamer, make_raw_streamer
+from turboapi._speedups import Argument, Call, Endpoint, Hooks, Visit
+from turboapi.background import BackgroundTasks
+from turboapi.concurrency import (
+    asynccontextmanager_with_shielded_exit,
+    contextmanager_in_threadpool,
+    contextmanager_with_concurrency_limit,
+    run_in_threadpool,
+)
+from turboapi.datastructures import DefaultPlaceholder
+from turboapi.exceptions import (
+    FastAPIError,
+    RequestValidationError,
+    StarletteHTTPException,
+    ValidationException,
+    WebSocketRequestValidationError,
+)
+from turboapi.requests import Request
+from turboapi.responses import JSONResponse, Response
+from turboapi.security.oauth2 import SecurityScopes
+
+__all__ = ["DIRECT", "HOOKS", "RESPONSE_NOT_AWAITED", "EndpointRoute", "Style", "exact_responder", "freeze"]
+
+_SOURCES = {"path": 0, "query": 1, "header": 2, "cookie": 3}
+_KINDS = {None: 0, "str": 1, "int": 2, "float": 3, "bool": 4}
+_REQUEST, _RESPONSE, _BACKGROUND, _CALLED = range(4)
+_ASYNC, _THREAD, _ASYNC_GENERATOR, _GENERATOR = range(4)
+_NO_BODY, _DIRECT_BODY, _EXACT_BODY = range(3)
+_PLAIN, _MODEL, _EXACT_RESULT = range(3)
+
+RESPONSE_NOT_AWAITED = (
+    "Response not awaited. There's a high chance that the application code is raising an exception and a dependency "
+    "with yield has a block with a bare except, or a block with except Exception, and is not raising the exception "
+    "again. Read more about it in the docs: "
+    "https://fastapi.tiangolo.com/tutorial/dependencies/dependencies-with-yield/#dependencies-with-yield-and-except"
+)
+
+
+class EndpointRoute(ResultRoute, Protocol):
+    """The attributes of a route, declared or included, that an endpoint is made of."""
+
+    body_field: ModelField | None
+    strict_content_type: Any
+    is_sse_stream: bool
+    is_json_stream: bool
+    dependency_overrides_provider: Any
+    _embed_body_fields: bool
+
+
+def _new_response() -> Response:
+    response = Response()
+    del response.headers["content-length"]
+    response.status_code = cast(int, None)  # the handler may set one
+    return response
+
+
+def _open_generator(
+    func: Callable[..., Any],
+    values: dict[str, Any],
+    is_async: bool,
+    limit: Any,
+    request: Request,
+    stack: AsyncExitStack,
+) -> Any:
+    """Return the async context manager of a dependency with yield."""
+    manager: Any
+    if is_async:
+        manager = asynccontextmanager_with_shielded_exit(
+            asynccontextmanager(func)(**values), _cleanup_scope(request.scope)
+        )
+    else:
+        manager = contextmanager_in_threadpool(contextmanager(func)(**values))
+    return manager if limit is None else contextmanager_with_concurrency_limit(manager, limit())
+
+
+def _cleanup_scope(scope: Any) -> CancelScope:
+    """Return the request's cancel scope that shields exit code; entered before the first dependency that has some."""
+    scopes = scope.setdefault("fastapi_async_cleanup_scopes", {})
+    stack = scope["fastapi_inner_astack"]
+    if stack not in scopes:
+        scopes[stack] = stack.enter_context(CancelScope())
+        stack.callback(scopes.pop, stack)
+    return cast(CancelScope, scopes[stack])
+
+
+async def _run_limited(
+    semaphore: AbstractAsyncContextManager[Any], is_async: bool, func: Callable[..., Any], values: dict[str, Any]
+) -> Any:
+    async with semaphore:
+        return await (func(**values) if is_async else run_in_threadpool(func, **values))
+
+
+async def _run_with_stack(key: str, exchange: Any, func: Callable[..., Awaitable[None]], *args: Any) -> None:
+    """Call `func` with an exit stack, which is in the scope under `key` as well."""
+    complete = False
+    async with AsyncExitStack() as stack:
+        exchange.scope()[key] = stack
+        await func(stack, exchange, *args)
+        complete = True
+    if not complete:
+        raise FastAPIError(RESPONSE_NOT_AWAITED)
+
+
+async def _run_and_close(coroutine: Awaitable[None], exchange: Any) -> None:
+    try:
+        await coroutine
+    finally:
+        for close in exchange.closers or ():
+            await close()
+
+
+HOOKS = Hooks(
+    request_class=Request,
+    response_class=Response,
+    undefined=Undefined,
+    new_response=_new_response,
+    new_background=BackgroundTasks,
+    run_in_thread=run_in_threadpool,
+    run_limited=_run_limited,
+    run_with_stack=_run_with_stack,
+    run_and_close=_run_and_close,
+    open_generator=_open_generator,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """For which purpose a route is frozen."""
+
+    hooks: Hooks
+    result: Callable[[EndpointRoute], tuple[int, Any]]
+    """Returns how results become responses, and the callable that this needs."""
+    exact: bool = False
+    """Everything is read off the Request object, which may be of a class of the application's own."""
+    is_websocket: bool = False
+    load_body: Callable[[Request, Any], Awaitable[Any]] | None = None
+    """Gives the parsed body in place of reading it from the request."""
+
+
+def freeze(route: EndpointRoute, *, form_limits: FormLimits | None = None, style: Style | None = None) -> Endpoint:
+    """Return the compiled form of a route."""
+    return _freeze(route, {}, form_limits or FormLimits(), style or DIRECT)
+
+
+def _freeze(route: EndpointRoute, overrides: Mapping[Any, Any], form_limits: FormLimits, style: Style) -> Endpoint:
+    dependant = route.dependant
+    assert dependant.call is not None
+    embed = route._embed_body_fields
+    facts = body_facts(get_flat_body_params(dependant), embed)
+    decode = facts.decode if dependant.body_params and not style.exact else None
+    visits, subs = _visits(dependant, overrides, embed, style)
+    has_body = route.body_field is not None or style.load_body is not None
+    body_kind = _NO_BODY if not has_body else _DIRECT_BODY if decode else _EXACT_BODY
+    result_kind, result = style.result(route)
+    return Endpoint(
+        hooks=style.hooks,
+        call=_call(dependant, subs, embed, style, direct_body=facts.field if decode else None),
+        mode=_ASYNC if style.is_websocket else _mode(dependant.call),
+        visits=visits,
+        body_kind=body_kind,
+        decode=decode,
+        load_body=style.load_body or (_form_loader(form_limits) if facts.is_form else _json_loader(route)),
+        needs_body=route.body_field is not None and not facts.is_form and not style.exact,
+        lax_content_type=not _value_of(route.strict_content_type),
+        result_kind=result_kind,
+        dump=result if result_kind == _MODEL else None,
+        render=render_json,
+        plain_first=passes_plain_trees(route),
+        make_response=result if result_kind == _EXACT_RESULT else None,
+        needs_stack=route.is_sse_stream,
+        closes_files=facts.is_form,
+        status=route.status_code or 0,
+        route=route,
+        invalid=_invalidator(route, parse_again=decode is not None),
+        provider=None if overrides else route.dependency_overrides_provider,
+        overridden=None if overrides else _overrider(route, form_limits, style),
+    )
+
+
+def _value_of(option: Any) -> Any:
+    return option.value if isinstance(option, DefaultPlaceholder) else option
+
+
+def _overrider(route: EndpointRoute, form_limits: FormLimits, style: Style) -> Callable[[], Endpoint]:
+    """Return the function that gives the endpoint for the dependency overrides of the moment."""
+    frozen: dict[tuple[Any, ...], Endpoint] = {}
+
+    def overridden() -> Endpoint:
+        overrides = dict(route.dependency_overrides_provider.dependency_overrides)
+        key = tuple(overrides.items())
+        if key not in frozen:
+            frozen.clear()
+            frozen[key] = _freeze(route, overrides, form_limits, style)
+        return frozen[key]
+
+    return overridden
+
+
+def _mode(func: Callable[..., Any]) -> int:
+    if is_async_gen_callable(func):  # first: a wrapper may look like both
+        return _ASYNC_GENERATOR
+    if is_gen_callable(func):
+        return _GENERATOR
+    return _ASYNC if is_coroutine_callable(func) else _THREAD
+
+
+# --- parameters and dependencies -----------------------------------------------------------------------------------
+
+
+def _visits(
+    dependant: Dependant, overrides: Mapping[Any, Any], embed: bool, style: Style
+) -> tuple[list[Visit], list[tuple[str | None, int]]]:
+    """Return the steps that produce every dependency, and for each of the route's own its name and step."""
+    visits: list[Visit] = []
+    first: dict[Any, int] = {}
+
+    def walk(parent: Dependant) -> list[tuple[str | None, int]]:
+        subs: list[tuple[str | None, int]] = []
+        for declared in parent.dependencies:
+            used = _override(declared, overrides) if overrides else declared
+            sub_subs = walk(used)
+            key = get_cache_key(declared)
+            assert used.call is not None
+            visits.append(
+                Visit(
+                    call=_call(used, sub_subs, embed, style),
+                    mode=_mode(used.call),
+                    reuse=first.get(key, -1) if declared.use_cache else -1,
+                    function_scope=declared.scope == "function",
+                    limit=None if used.concurrency is None else used.concurrency.get_semaphore,
+                )
+            )
+            first.setdefault(key, len(visits) - 1)
+            subs.append((declared.name, len(visits) - 1))
+        return subs
+
+    return visits, walk(dependant)
+
+
+def _override(declared: Dependant, overrides: Mapping[Any, Any]) -> Dependant:
+    assert declared.path is not None
+    return get_dependant(
+        path=declared.path,
+        call=overrides.get(declared.call, declared.call),
+        name=declared.name,
+        parent_oauth_scopes=get_oauth_scopes(declared),
+        scope=declared.scope,
+        concurrency=declared.concurrency,
+    )
+
+
+def _call(
+    dependant: Dependant,
+    subs: list[tuple[str | None, int]],
+    embed: bool,
+    style: Style,
+    direct_body: ModelField | None = None,
+) -> Call:
+    func = dependant.call
+    assert func is not None
+    injections = _injections(dependant, style)
+    fields = _parameters(dependant)
+    names = [
+        *(name for name, _ in subs if name is not None),
+        *(field.name for field in (*fields, *dependant.body_params)),
+        *(name for name, _, _ in injections),
+    ]
+    order, positional = _signature_order(func, names)
+    slots = {name: slot for slot, name in enumerate(order)}
+    body_fields = dependant.body_params
+    return Call(
+        func=func,
+        arguments=tuple(_argument(field, slots[field.name], style) for field in fields),
+        names=tuple(order),
+        injections=tuple((slots[name], what, payload) for name, what, payload in injections),
+        subs=tuple((-1 if name is None else slots[name], visit) for name, visit in subs),
+        body_slot=slots[direct_body.name] if direct_body is not None else -1,
+        body_exact=_body_extractor(body_fields, embed) if body_fields else None,
+        positional=positional,
+    )
+
+
+def _parameters(dependant: Dependant) -> list[ModelField]:
+    return [
+        *dependant.path_params,
+        *dependant.query_params,
+        *dependant.header_params,
+        *dependant.cookie_params,
+    ]
+
+
+def _injections(dependant: Dependant, style: Style) -> list[tuple[str, int, Any]]:
+    injections: list[tuple[str, int, Any]] = [
+        (name, what, None)
+        for name, what in (
+            (dependant.http_connection_param_name, _REQUEST),
+            (dependant.websocket_param_name if style.is_websocket else dependant.request_param_name, _REQUEST),
+            (dependant.background_tasks_param_name, _BACKGROUND),
+            (dependant.response_param_name, _RESPONSE),
+        )
+        if name
+    ]
+    if name := dependant.security_scopes_param_name:
+        scopes = get_oauth_scopes(dependant)
+        injections.append((name, _CALLED, lambda: SecurityScopes(scopes=list(scopes))))
+    return injections
+
+
+def _signature_order(func: Callable[..., Any], names: list[str]) -> tuple[list[str], bool]:
+    """Return the names in the order of the signature, and whether the values may be passed by position.
+
+    They may when the callable itself is what its signature says: a wrapper may well take keywords only.
+    """
+    known = list(dict.fromkeys(names))
+    plain: Any = func if isinstance(func, (FunctionType, MethodType)) else getattr(type(func), "__call__", None)  # noqa: B004
+    if inspect.isclass(func) or not isinstance(plain, (FunctionType, MethodType)):
+        return known, False
+    if hasattr(plain, "__wrapped__") or hasattr(plain, "__signature__"):
+        return known, False
+    parameters = inspect.signature(func).parameters
+    positional = set(parameters) == set(known) and all(
+        parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values()
+    )
+    return (list(parameters), True) if positional else (known, False)
+
+
+def _argument(field: ModelField, slot: int, style: Style) -> Argument:
+    facts = param_facts(field)
+    kind = _KINDS[facts.plain_kind]
+    direct = facts.single_alias and not facts.is_sequence and not facts.is_model and not style.exact
+    return Argument(
+        source=_SOURCES[facts.source],
+        kind=kind,
+        slot=slot,
+        key=facts.key,
+        required=facts.required,
+        direct=direct,
+        default=field.get_default() if facts.default_is_safe else None,
+        shared_default=facts.default_is_safe,
+        validate=_text_validator(field) if direct and not kind else None,
+        exact=_extractor(field, facts.source),
+    )
+
+
+def _text_validator(field: ModelField) -> Callable[[str], Any]:
+    validate = field._type_adapter.validator.validate_python
+
+    def validate_text(text: str) -> Any:
+        return validate(text, from_attributes=True)
+
+    return validate_text
+
+
+def _extractor(field: ModelField, source: str) -> Callable[[Request], tuple[Any, list[Any]]]:
+    attribute = {"path": "path_params", "query": "query_params", "header": "headers", "cookie": "cookies"}[source]
+
+    def extract(request: Request) -> tuple[Any, list[Any]]:
+        return extract_param(field, getattr(request, attribute), {})
+
+    return extract
+
+
+# --- body ----------------------------------------------------------------------------------------------------------
+
+
+def _body_extractor(
+    fields: list[ModelField], embed: bool
+) -> Callable[[Any], Awaitable[tuple[dict[str, Any], list[Any]]]]:
+    def extract(body: Any) -> Awaitable[tuple[dict[str, Any], list[Any]]]:
+        return request_body_to_args(body_fields=fields, received_body=body, embed_body_fields=embed)
+
+    return extract
+
+
+def _form_loader(limits: FormLimits) -> Callable[[Request, Any], Awaitable[Any]]:
+    async def load(request: Request, exchange: Any) -> Any:
+        inherited = request.scope.get("fastapi", {}).get("form_limits") or {}
+        try:
+            form = await request.form(**{**inherited, **limits})
+        except StarletteHTTPException:
+            raise
+        except Exception as exc:
+            raise _unreadable(request, exc) from exc
+        outer_stack = request.scope.get("fastapi_middleware_astack")
+        if outer_stack is None:
+            exchange.closers = [form.close]
+        else:  # the handlers of exceptions run inside of it, and may look at the files
+            outer_stack.push_async_callback(form.close)
+        return form
+
+    return load
+
+
+def _json_loader(route: EndpointRoute) -> Callable[[Request, Any], Awaitable[Any]]:
+    lax = not _value_of(route.strict_content_type)
+
+    async def load(request: Request, exchange: Any) -> Any:
+        try:
+            body = await request.body()
+            if not body:
+                return Undefined
+            return await request.json() if _is_json(request.headers.get("content-type"), lax) else body
+        except json.JSONDecodeError as exc:
+            raise _invalid_json(route, request, exc) from exc
+        except StarletteHTTPException:
+            raise
+        except Exception as exc:
+            raise _unreadable(request, exc) from exc
+
+    return load
+
+
+def _is_json(content_type: str | None, lax: bool) -> bool:
+    if not content_type:
+        return lax
+    message = Message()
+    message["content-type"] = content_type
+    subtype = message.get_content_subtype()
+    return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
+
+
+def _unreadable(request: Request, exc: Exception) -> Exception:
+    if MAX_BODY_SIZE_SCOPE_KEY in request.scope and (error := get_body_limit_error(exc)) is not None:
+        return error
+    return StarletteHTTPException(status_code=400, detail="There was an error parsing the body")
+
+
+def _invalid_json(route: EndpointRoute, request: Request, exc: json.JSONDecodeError) -> ValidationException:
+    error = {
+        "type": "json_invalid",
+        "loc": ("body", exc.pos),
+        "msg": "JSON decode error",
+        "input": {},
+        "ctx": {"error": exc.msg},
+    }
+    return _invalid(route, [error], exc.doc, request.scope)
+
+
+def _invalidator(route: EndpointRoute, *, parse_again: bool) -> Callable[[list[Any], Any, Any], ValidationException]:
+    def invalid(errors: list[Any], body: Any, exchange: Any) -> ValidationException:
+        if parse_again and body is Undefined and exchange.body:
+            body = json.loads(exchange.body)  # it was decoded directly; the error shows what the client sent
+        return _invalid(route, errors, None if body is Undefined else body, exchange.scope())
+
+    return invalid
+
+
+def _invalid(route: EndpointRoute, errors: list[Any], body: Any, scope: Any) -> ValidationException:
+    assert route.dependant.call is not None
+    is_websocket = scope["type"] == "websocket"
+    context = endpoint_context(
+        route.dependant.call,
+        method="WS" if is_websocket else scope["method"],
+        root_path=scope.get("root_path", ""),
+        path=route.dependant.path,
+    )
+    if is_websocket:
+        return WebSocketRequestValidationError(errors, endpoint_ctx=context)
+    return RequestValidationError(errors, body=body, endpoint_ctx=context)
+
+
+# --- result --------------------------------------------------------------------------------------------------------
+
+
+def exact_responder(route: EndpointRoute) -> Callable[..., Awaitable[Response]]:
+    """Return the function that makes a Response of any result: `respond(request, result, background, injected)`."""
+    assert route.dependant.call is not None
+    if route.is_sse_stream:
+        return make_event_streamer(route)
+    if route.is_json_stream:
+        return make_line_streamer(route)
+    if _mode(route.dependant.call) >= _ASYNC_GENERATOR:
+        return make_raw_streamer(route)
+    return make_responder(route)
+
+
+def _direct_result(route: EndpointRoute) -> tuple[int, Any]:
+    assert route.dependant.call is not None
+    if not (route.is_sse_stream or route.is_json_stream or _mode(route.dependant.call) >= _ASYNC_GENERATOR):
+        if route.response_field is not None and isinstance(route.response_class, DefaultPlaceholder):
+            return _MODEL, make_dumper(route)
+        if _value_of(route.response_class) is JSONResponse and route.response_field is None:
+            return _PLAIN, None
+    return _EXACT_RESULT, exact_responder(route)
+
+
+DIRECT = Style(hooks=HOOKS, result=_direct_result)

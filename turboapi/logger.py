@@ -1,0 +1,5 @@
+"""The framework's logger."""
+
+import logging
+
+logger = logging.getLogger("turboapi")
