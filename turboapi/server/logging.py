@@ -1,0 +1,183 @@
+"""What the server prints: messages on stderr (logger "turboapi.error") and one line per request on stdout
+(logger "turboapi.access").
+
+The access log stays off the hot path: a request only appends a tuple to a list. The event loop writes what has
+gathered, in order, at most every `FLUSH_INTERVAL`: with the server's own handler as one write, with any other
+handler, filter or formatter on the logger as ordinary log records.
+"""
+
+import asyncio
+import contextlib
+import http
+import logging
+import os
+import sys
+import time
+from typing import Any, Literal, TextIO
+
+ERROR_LOGGER = "turboapi.error"
+ACCESS_LOGGER = "turboapi.access"
+ACCESS_FORMAT = '%s - "%s %s HTTP/%s" %d'
+FLUSH_INTERVAL = 0.1
+
+_LEVEL_COLOURS = {"DEBUG": 36, "INFO": 32, "WARNING": 33, "ERROR": 31, "CRITICAL": 91}
+_STATUS_COLOURS = {1: 97, 2: 32, 3: 33, 4: 31, 5: 91}
+_BOLD = 1
+_PHRASES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
+
+Client = tuple[Any, ...] | None
+_Request = tuple[Client, str, str, str, int]
+_Entry = tuple[float, _Request]
+
+
+def format_address(host: str, port: int | None) -> str:
+    """`host:port`, with an IPv6 address in brackets (RFC 3986 section 3.2.2); only the path of a Unix socket."""
+    if port is None:
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _painted(text: str, colour: int | None) -> str:
+    return text if colour is None else f"\x1b[{colour}m{text}\x1b[0m"
+
+
+class LevelFormatter(logging.Formatter):
+    """`INFO:     message`; the level in colour if `use_colors`."""
+
+    def __init__(self, use_colors: bool = False) -> None:
+        super().__init__()
+        self.use_colors = use_colors
+
+    def prefix(self, level: str) -> str:
+        """The level, its colon, and the blanks after it that line all messages up."""
+        colour = _LEVEL_COLOURS.get(level) if self.use_colors else None
+        return f"{_painted(level, colour)}:{' ' * (9 - len(level))}"
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line for `record`; logging adds the traceback below it."""
+        return self.prefix(record.levelname) + record.message
+
+
+class AccessFormatter(LevelFormatter):
+    """`INFO:     127.0.0.1:5000 - "GET / HTTP/1.1" 200 OK`, for records whose arguments are those of ACCESS_FORMAT."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line for `record`."""
+        return self.line(self.prefix(record.levelname), *record.args)  # type: ignore[misc]
+
+    def line(self, prefix: str, client: str, method: str, target: str, version: str, status: int) -> str:
+        """The line for one request."""
+        request = f"{method} {target} HTTP/{version}"
+        answer = _PHRASES.get(status) or f"{status} "
+        if self.use_colors:
+            request, answer = _painted(request, _BOLD), _painted(answer, _STATUS_COLOURS.get(status // 100))
+        return f'{prefix}{client} - "{request}" {answer}'
+
+
+class ConsoleHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stdout` or `sys.stderr` is at the moment of writing."""
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        self._name_of_stream = name
+        super().__init__(getattr(sys, name))
+
+    @property
+    def stream(self) -> TextIO:
+        """The stream as it is now."""
+        found: TextIO = getattr(sys, self._name_of_stream)
+        return found
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Ignored: the stream is looked up."""
+
+    def write(self, text: str) -> None:
+        """Writes lines that are formatted already."""
+        # NOTE: a closed terminal or pipe must not stop the server, and there is nowhere else to say so.
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
+            self.stream.write(text)
+            self.flush()
+
+
+def configure_logging(level: str = "info") -> None:
+    """Sets the level of the server's two loggers and, where the program has not given them handlers, the handlers."""
+    _configure(ERROR_LOGGER, level, "stderr", LevelFormatter)
+    _configure(ACCESS_LOGGER, level, "stdout", AccessFormatter)
+
+
+def _configure(name: str, level: str, stream: Literal["stdout", "stderr"], formatter: type[LevelFormatter]) -> None:
+    logger = logging.getLogger(name)
+    logger.setLevel(level.upper())
+    if logger.handlers or logging.getLogger("turboapi").handlers:
+        return
+    handler = ConsoleHandler(stream)
+    handler.setFormatter(formatter(use_colors=_wants_colors(handler.stream)))
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
+def _wants_colors(stream: TextIO) -> bool:
+    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+class AccessLog:
+    """Gathers requests and writes them from the event loop. `record` is the callable the protocol is given."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._logger = logging.getLogger(ACCESS_LOGGER)
+        self._entries: list[_Entry] = []
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything would be printed at all."""
+        return self._logger.isEnabledFor(logging.INFO) and self._logger.hasHandlers()
+
+    def record(self, client: Client, method: str, target: str, http_version: str, status: int) -> None:
+        """Notes one answered request."""
+        if not self._entries:
+            self._loop.call_later(FLUSH_INTERVAL, self.flush)
+        self._entries.append((time.time(), (client, method, target, http_version, status)))
+
+    def flush(self) -> None:
+        """Writes all that has gathered."""
+        entries, self._entries = self._entries, []
+        handler = self._own_handler()
+        if handler is None:
+            self._log(entries)
+        elif entries:
+            _write(handler, entries)
+
+    def _own_handler(self) -> ConsoleHandler | None:
+        """The handler `configure_logging` made, if nothing else wants to see the records."""
+        logger = self._logger
+        if len(logger.handlers) != 1 or logger.filters or logger.propagate:
+            return None
+        handler = logger.handlers[0]
+        if not isinstance(handler, ConsoleHandler) or type(handler.formatter) is not AccessFormatter:
+            return None
+        return None if handler.filters or handler.level > logging.INFO else handler
+
+    def _log(self, entries: list[_Entry]) -> None:
+        for created, request in entries:
+            args = _printable(*request)
+            record = self._logger.makeRecord(ACCESS_LOGGER, logging.INFO, "", 0, ACCESS_FORMAT, args, None)
+            record.created = created
+            record.msecs = created % 1 * 1000
+            self._logger.handle(record)
+
+
+def _write(handler: ConsoleHandler, entries: list[_Entry]) -> None:
+    formatter: AccessFormatter = handler.formatter  # type: ignore[assignment]
+    prefix = formatter.prefix("INFO")
+    handler.write("".join([formatter.line(prefix, *_printable(*request)) + "\n" for _, request in entries]))
+
+
+def _printable(
+    client: Client, method: str, target: str, http_version: str, status: int
+) -> tuple[str, str, str, str, int]:
+    """The request as log arguments: the address as text, and no character a terminal could take for a command."""
+    address = format_address(client[0], client[1]) if client else "-"
+    if not (target.isascii() and target.isprintable()):
+        target = target.encode("unicode_escape").decode("ascii")
+    return address, method, target, http_version, status

@@ -1,0 +1,378 @@
+"""One process, one event loop, one application: from its sockets to the last answer.
+
+    bind -> application startup -> listen -> serve ... close -> drain -> wait -> abort -> application shutdown
+
+Sockets are bound before the application starts, so that a taken port is noticed at once, and listen after it has
+started, so that nobody waits for an application that never comes up.
+
+Stopping loses nobody whom the kernel has told "connected". Closing a listening socket makes the kernel reset every
+connection that waits in its backlog, and `Server.close()` of both uvloop and asyncio just closes it. So the loop
+gets duplicates to listen on; when those are closed, the backlog is accepted off the originals by hand before they
+are closed too. What is left is a handshake that completes in the microseconds between the last accept and the close.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import uvloop
+
+from turboapi._speedups import Hub, Settings, Site
+from turboapi.server.config import ServerConfig
+from turboapi.server.importer import summary
+from turboapi.server.lifespan import Lifespan, StartupError
+from turboapi.server.logging import AccessLog, configure_logging, format_address
+from turboapi.types import ASGIApp
+
+logger = logging.getLogger("turboapi.error")
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+POLL = 0.02  # seconds between two looks at what is still open
+SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
+ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
+LEAVE_GRACE = 2.0  # seconds threads that cannot be cancelled have to end, when what runs has been cut off
+
+
+class Server:
+    """Serves `app`, an ASGI application, as `config` says. An instance serves once.
+
+    From another thread: `started.wait()` until it accepts connections, then read `port`; `should_exit = True` ends it
+    gracefully.
+    """
+
+    def __init__(self, app: ASGIApp, config: ServerConfig | None = None) -> None:
+        self.config = config if config is not None else ServerConfig()
+        self.started = threading.Event()
+        self.exit_code = 0
+        self._app = app
+        self._stop = _Flag()
+        self._force = _Flag()
+        self._cut_off = False
+        self._sockets: list[socket.socket] = []
+        self._listeners: list[asyncio.AbstractServer] = []
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether the server is to stop, or has stopped. Set it to True, from any thread, to stop it gracefully."""
+        return self._stop.is_set
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if not value:
+            raise ValueError("a server that stops cannot be told to go on")
+        self._stop.set()
+
+    @property
+    def force_exit(self) -> bool:
+        """Whether the server stops without waiting for anything. Can be set from any thread, too."""
+        return self._force.is_set
+
+    @force_exit.setter
+    def force_exit(self, value: bool) -> None:
+        self.should_exit = value
+        self._force.set()
+
+    @property
+    def port(self) -> int:
+        """The port really listened on, once `started`. LookupError when there is none."""
+        for sock in self._sockets:
+            if sock.family in (socket.AF_INET, socket.AF_INET6):
+                return int(sock.getsockname()[1])
+        raise LookupError("the server listens on no port")
+
+    def run(self, sockets: Sequence[socket.socket] | None = None) -> int:
+        """Serves on an event loop of its own until a signal or `should_exit` stops it, and returns the exit code.
+
+        Sets the server's loggers up. Raises StartupError when it cannot start. Ends the whole process when requests
+        had to be cut off and a thread that works for them does not end: Python would wait for it for ever.
+        """
+        configure_logging(self.config.log_level)
+        new_loop = uvloop.new_event_loop
+        with self._signals(), contextlib.ExitStack() as closing, asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(self._serve(sockets))
+            if self._cut_off and threading.current_thread() is threading.main_thread():
+                closing.callback(_leave_after(LEAVE_GRACE).cancel)
+        return self.exit_code
+
+    async def serve(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Serves on the running event loop, as part of a larger program, until it is stopped.
+
+        `sockets`, if given, are bound sockets to use in place of `config.host` and `port`; the server closes them.
+        In the main thread SIGINT and SIGTERM stop it and are raised again afterwards, for the program around it.
+        Raises StartupError when it cannot start.
+        """
+        with self._signals() as caught:
+            await self._serve(sockets)
+        for number in caught:
+            signal.raise_signal(number)
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[list[int]]:
+        """Within, the first stop signal stops the server, the second forces it, and a third has its usual effect."""
+        caught: list[int] = []
+        if threading.current_thread() is not threading.main_thread():
+            yield caught
+            return
+
+        def restore() -> None:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            caught.append(number)
+            if len(caught) == 1:
+                self.should_exit = True
+            else:
+                self.force_exit = True
+                restore()
+
+        # NOTE: signal.signal, not loop.add_signal_handler, works outside of the loop and while a handler blocks it.
+        previous = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+        try:
+            yield caught
+        finally:
+            restore()
+
+    async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
+        self._sockets = list(sockets) if sockets is not None else bind(self.config.host, self.config.port)
+        named = sockets is None
+        lifespan = Lifespan(self._app, self.config.lifespan)
+        logger.info("Started server process [%d]", os.getpid())
+        try:
+            if await self._unless_forced(lifespan.startup()):
+                await self._serve_started(lifespan, self._urls(named))
+        finally:
+            self._close_sockets()
+            await self._end(lifespan)
+            logger.info("Finished server process [%d]", os.getpid())
+
+    async def _serve_started(self, lifespan: Lifespan, urls: list[str]) -> None:
+        loop = asyncio.get_running_loop()
+        access_log = AccessLog(loop)
+        hub = self._make_hub(loop, lifespan, access_log)
+        hub.start()
+        try:
+            if not self.should_exit:
+                await self._listen(loop, hub)
+                for url in urls:
+                    logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+                self.started.set()
+                await self._stop.wait()
+        finally:
+            await self._close(loop, hub)
+            hub.stop()
+            access_log.flush()
+
+    def _make_hub(self, loop: asyncio.AbstractEventLoop, lifespan: Lifespan, access_log: AccessLog) -> Hub:
+        config = self.config
+        record = access_log.record if config.access_log and access_log.enabled else None
+        try:
+            settings = Settings(**config.protocol_options(), access_log=record)
+            return Hub(loop, site_of(self._app), settings, lifespan.state)
+        except Exception as exc:
+            raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
+
+    async def _listen(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        backlog = self.config.backlog
+        for sock in self._sockets:
+            # NOTE: uvloop's create_server listens too, but says nothing when that fails.
+            with _explained(_name(sock)):
+                sock.listen(backlog)
+            self._listeners.append(await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog))
+
+    def _urls(self, named: bool) -> list[str]:
+        """Where the server is reached: under the configured host name, or under the names of given sockets."""
+        if named:
+            return [f"http://{format_address(self.config.host, self.port)}"]
+        return [_name(sock) for sock in self._sockets]
+
+    async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        """Ends all connections: those that are owed an answer get it, within the time there is."""
+        logger.info("Shutting down")
+        await self._close_listeners(loop, hub)
+        timeout = self.config.timeout_graceful_shutdown if self.should_exit else 0.0  # else serve() was cancelled
+        hub.drain()
+        if hub.connections and not self.force_exit:
+            await asyncio.sleep(min(SETTLE, timeout))
+        hub.close_idle()
+        if hub.connections:
+            logger.info("Waiting for connections to close. (CTRL+C to force quit)")
+        if not await _idle(hub, timeout, self._force):
+            logger.error("Cutting off %d connections with %d running requests", hub.connections, hub.requests)
+            self._cut_off = True
+            hub.abort()
+            await _idle(hub, ABORT_GRACE)
+
+    async def _close_listeners(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        for listener in self._listeners:
+            listener.close()
+        waiting = [client for sock in self._sockets if self._listeners for client in _backlog(sock)]
+        self._close_sockets()
+        for client in waiting:
+            with contextlib.suppress(OSError):  # the client has gone already
+                await loop.connect_accepted_socket(hub.protocol, client)
+
+    def _close_sockets(self) -> None:
+        while self._sockets:
+            self._sockets.pop().close()
+
+    async def _end(self, lifespan: Lifespan) -> None:
+        """The application's shutdown, which a second signal cuts short."""
+        if self.force_exit or not await self._unless_forced(self._shut_down(lifespan)):
+            logger.error("Application shutdown skipped.")
+            self.exit_code = 1
+            await lifespan.cancel()
+
+    async def _shut_down(self, lifespan: Lifespan) -> None:
+        if not await lifespan.shutdown():
+            self.exit_code = 1
+
+    async def _unless_forced(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Runs `work` to its end, or until the server is forced to stop: False then, and `work` is cancelled."""
+        task = asyncio.ensure_future(work)
+        forced = asyncio.ensure_future(self._force.wait())
+        try:
+            await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
+            return task.done() and task.result() is None
+        finally:
+            task.cancel()
+            forced.cancel()
+
+
+class _Flag:
+    """A switch that any thread or signal handler turns on and one event loop waits for."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._event = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def set(self) -> None:
+        """Turns it on."""
+        self.is_set = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self) -> None:
+        """Returns once it is on."""
+        self._loop = asyncio.get_running_loop()
+        if not self.is_set:
+            await self._event.wait()
+
+
+def site_of(app: Any) -> Site:
+    """What the protocol serves for `app`: its frozen routes if it is a TurboAPI, else any ASGI application whole."""
+    freeze = getattr(app, "freeze", None)
+    site = freeze() if callable(freeze) else None
+    return site if isinstance(site, Site) else Site(asgi=app)
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Sockets bound to every address that `host` has, not yet listening, all on the same port.
+
+    Raises StartupError when the name is not known, the port is taken or may not be used.
+    """
+    with _explained(format_address(host, port)), contextlib.ExitStack() as opened:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        sockets: list[socket.socket] = []
+        missing = OSError(f"{host} has no address")
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            if sockets:  # with port 0 the first address decides
+                port = sockets[0].getsockname()[1]
+            try:
+                sockets.append(opened.enter_context(_bound(family, (address[0], port, *address[2:]))))
+            except OSError as exc:
+                if exc.errno not in _NO_SUCH_ADDRESS:
+                    raise
+                missing = exc
+        if not sockets:
+            raise missing
+        opened.pop_all()
+        return sockets
+
+
+# "localhost" names ::1 also on machines without IPv6; one address of several may be missing.
+_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+
+
+def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # the IPv4 addresses get sockets of their own
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+@contextlib.contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Turns an OSError within into a StartupError of one line."""
+    try:
+        yield
+    except (OSError, UnicodeError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise StartupError(f"cannot listen on {where}: {reason[:1].lower()}{reason[1:]}") from None
+
+
+def _name(sock: socket.socket) -> str:
+    """The address a socket is bound to, as a URL where it has one."""
+    address = sock.getsockname()
+    if sock.family in (socket.AF_INET, socket.AF_INET6):
+        return f"http://{format_address(address[0], address[1])}"
+    return f"socket {address!r}"
+
+
+def _backlog(sock: socket.socket) -> Iterator[socket.socket]:
+    """The connections that wait to be accepted."""
+    sock.setblocking(False)
+    while True:
+        try:
+            client, _ = sock.accept()
+        except ConnectionAbortedError:
+            continue
+        except OSError:  # none left, or no descriptor left for them
+            return
+        client.setblocking(False)
+        yield client
+
+
+def _leave_after(seconds: float) -> threading.Timer:
+    """Ends the process in a while, unless cancelled."""
+    timer = threading.Timer(seconds, _leave)
+    timer.daemon = True
+    timer.start()
+    return timer
+
+
+def _leave() -> None:
+    logger.error("Threads of the application do not end; leaving without them.")
+    logging.shutdown()
+    with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
+    os._exit(1)
+
+
+async def _idle(hub: Hub, timeout: float, interrupt: _Flag | None = None) -> bool:
+    """Waits until nothing is open or running. False after `timeout` seconds, or as soon as `interrupt` is on."""
+    deadline = time.monotonic() + timeout
+    while hub.connections or hub.requests:
+        if time.monotonic() >= deadline or (interrupt is not None and interrupt.is_set):
+            return False
+        await asyncio.sleep(POLL)
+    return True
