@@ -1,0 +1,1 @@
+"""`fastapi.dependencies`: private names that published code imports."""

@@ -1,0 +1,5 @@
+"""`starlette.applications`."""
+
+from turboapi._application import Starlette
+
+__all__ = ["Starlette"]

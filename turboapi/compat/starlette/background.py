@@ -1,0 +1,6 @@
+"""`starlette.background`: `BackgroundTasks` is FastAPI's base class there."""
+
+from turboapi.background import BackgroundTask
+from turboapi.background import StarletteBackgroundTasks as BackgroundTasks
+
+__all__ = ["BackgroundTask", "BackgroundTasks"]
