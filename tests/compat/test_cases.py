@@ -1,0 +1,275 @@
+"""Small applications on which the two frameworks have differed, or would if the rule behind them were forgotten.
+
+A case is a program and its requests. What is right is not written here: FastAPI decides.
+"""
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+import pytest
+
+from tests.compat.client import Request
+from tests.compat.oracle import assert_same
+
+JSON = ((b"content-type", b"application/json"),)
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    program: str
+    requests: tuple[Request, ...]
+    root_path: str = ""
+
+
+def case(name: str, program: str, *requests: Request | bytes, root_path: str = "") -> Case:
+    """Return a case; a request given as its target is a GET."""
+    asked = tuple(Request(target=request) if isinstance(request, bytes) else request for request in requests)
+    return Case(name, dedent(program), asked or (Request(),), root_path)
+
+
+CASES = [
+    case(
+        "the handler for 500 hears of a background task that fails after the response",
+        """
+        def fail(): raise ValueError("task")
+        app = App()
+        @app.get("/")
+        async def handler(): return Response("r", background=BackgroundTask(fail))
+        @app.exception_handler(500)
+        async def on_500(request, exc):
+            log.append(["on 500", type(exc).__name__, request.url.path])
+            return Response("never sent")
+        """,
+        b"/",
+    ),
+    case(
+        "a mounted application answers below its prefix",
+        """
+        app, sub = App(), App()
+        @sub.get("/a")
+        def handler(request: Request): return [request.scope["root_path"], str(request.url)]
+        app.mount("/m", sub)
+        """,
+        b"/m/a",
+        b"/m/b",
+        b"/m",
+        b"/m/",
+        Request("POST", b"/m/a"),
+    ),
+    case(
+        "a mounted application answers below its prefix and a root path",
+        """
+        app, sub = App(), App()
+        @sub.get("/a")
+        def handler(request: Request): return [request.scope["root_path"], str(request.url)]
+        app.mount("/m", sub)
+        """,
+        b"/m/a",
+        b"/m/a/",
+        root_path="/root",
+    ),
+    case(
+        "a mount that was asked and did not match leaves no trace in the scope of the route after it",
+        """
+        app, sub = App(), App()
+        app.mount("/{x:int}", sub)
+        @app.get("/b/{y}")
+        def handler(y: int, request: Request): return [request["route"].path, request.path_params]
+        """,
+        b"/b/1",
+        b"/b/z",
+        Request("POST", b"/b/1"),
+    ),
+    case(
+        "an override that cannot be used costs that one request",
+        """
+        app = App()
+        def declared(): return 1
+        def unusable(own: Any = Depends(declared), again: Any = Depends(declared)): return 2
+        @app.get("/")
+        def handler(value: Any = Depends(declared)): return value
+        app.dependency_overrides[declared] = unusable
+        """,
+        Request(),
+    ),
+    case(
+        "an override brings a body to a handler that had none",
+        """
+        app = App()
+        def declared(): return 1
+        def instead(item: Item): return item
+        @app.post("/")
+        def handler(value: Any = Depends(declared)): return value
+        app.dependency_overrides[declared] = instead
+        """,
+        Request("POST"),
+        Request("POST", b"/", JSON, b'{"name": "a"}'),
+    ),
+    case(
+        "an upload in a validation error shows its attributes in their order",
+        """
+        app = App()
+        @app.post("/")
+        def handler(form: Annotated[Closed, Form()]): return 1
+        """,
+        Request(
+            "POST",
+            b"/",
+            ((b"content-type", b"multipart/form-data; boundary=B"),),
+            b'--B\r\nContent-Disposition: form-data; name="f"; filename="n.txt"\r\n\r\nhello\r\n--B--\r\n',
+        ),
+    ),
+    case(
+        "an exception handler waits, and the exception loses its traceback",
+        """
+        import asyncio
+        app = App()
+        @app.exception_handler(LookupError)
+        async def waits(request, exc):
+            await asyncio.sleep(0)
+            return JSONResponse([type(exc).__name__])
+        @app.exception_handler(RequestValidationError)
+        def in_a_thread(request, exc): return JSONResponse(exc.errors())
+        @app.get("/")
+        async def handler(q: int): raise KeyError(q)
+        """,
+        b"/?q=1",
+        b"/?q=x",
+    ),
+    *(
+        case(
+            f"a dependency of {scope} scope waits, takes the traceback off an exception and {ending}",
+            f"""
+            import asyncio
+            app = App()
+            async def dependency():
+                try:
+                    yield 1
+                except Exception as exc:
+                    await asyncio.sleep(0)
+                    exc.__traceback__ = None
+                    {code}
+            @app.get("/")
+            async def handler(value: int = Depends(dependency, scope="{scope}")): raise ValueError(1)
+            """,
+        )
+        for scope in ("function", "request")
+        for ending, code in (
+            ("raises it", "raise"),
+            ("swallows it", "pass"),
+            ("raises another", "raise HTTPException(418)"),
+        )
+    ),
+    case(
+        "what an exception handler raises is for the handlers once more",
+        """
+        app = App()
+        @app.exception_handler(KeyError)
+        def on_key(request, exc): log.append("key"); raise ValueError(exc)
+        @app.exception_handler(ValueError)
+        def on_value(request, exc): log.append("value"); raise LookupError(exc)
+        @app.exception_handler(LookupError)
+        def on_lookup(request, exc): log.append("lookup"); raise KeyError(exc)
+        @app.exception_handler(404)
+        def on_404(request, exc): raise ValueError
+        async def asgi(scope, receive, send): raise KeyError
+        @app.get("/key")
+        def key(): raise KeyError
+        @app.get("/value")
+        async def value(): raise ValueError
+        app.add_route("/plain", lambda request: {}["x"])
+        app.mount("/asgi", asgi)
+        """,
+        b"/key",
+        b"/value",
+        b"/plain",
+        b"/asgi",
+        b"/none",
+    ),
+    case(
+        "exceptions of an endpoint are answered inside of the middleware of the mount that holds it",
+        """
+        def named(app):
+            async def run(scope, receive, send):
+                async def sender(message):
+                    if message["type"] == "http.response.start": message["headers"].append((b"x-mount", b"1"))
+                    await send(message)
+                try:
+                    await app(scope, receive, sender)
+                except Exception as exc:
+                    log.append(type(exc).__name__)
+                    raise
+            return run
+        app, router = App(), APIRouter()
+        @router.get("/a")
+        def handler(q: int): raise HTTPException(418)
+        app.routes.append(Mount("/m", app=router, middleware=[Middleware(named)]))
+        """,
+        b"/m/a?q=1",
+        b"/m/a?q=x",
+        b"/m/none",
+        Request("POST", b"/m/a"),
+    ),
+    case(
+        "keys that begin with _sa are left out of results",
+        """
+        app = App()
+        @app.get("/")
+        def handler(): return {"_sa": 1, "a": {"_sa_x": 1, "sa": [{"_sab": 1}]}}
+        @app.get("/typed")
+        def typed() -> dict[str, Any]: return {"_sa": 1, "a": {"_sa_x": 1}}
+        """,
+        b"/",
+        b"/typed",
+    ),
+    case(
+        "numbers that JSON does not know",
+        """
+        app = App()
+        @app.get("/plain")
+        def plain(): return {"a": [NAN, INF]}
+        @app.get("/typed")
+        def typed() -> list[float]: return [NAN, INF]
+        @app.post("/body")
+        def body(data: Any = Body()): return show(data)
+        @app.post("/model")
+        def model(data: Item): return data
+        """,
+        b"/plain",
+        b"/typed",
+        *(
+            Request("POST", target, JSON, body)
+            for target in (b"/body", b"/model")
+            for body in (
+                b"NaN",
+                b'{"name": "a", "price": NaN}',
+                b'{"name": "a", "price": 1e400}',
+                b'{"name": -Infinity}',
+            )
+        ),
+    ),
+    case(
+        "a handler may answer with a status that has no body",
+        """
+        app = App()
+        for code in (204, 304):
+            app.get(f"/{code}", status_code=code)(lambda: None)
+            app.get(f"/{code}/set")(lambda response: [1])
+        @app.get("/injected/{code}")
+        def injected(code: int, response: Response):
+            response.status_code = code
+            return [1]
+        """,
+        b"/204",
+        b"/304",
+        b"/injected/204",
+        b"/injected/304",
+        Request("HEAD", b"/204"),
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_case(case: Case) -> None:
+    assert_same(case.program, *case.requests, root_path=case.root_path)

@@ -1,0 +1,280 @@
+import asyncio
+import io
+import logging
+import re
+
+import pytest
+import uvicorn.logging
+
+from turboapi.server import logging as server_logging
+from turboapi.server.logging import (
+    ACCESS_FORMAT,
+    AccessFormatter,
+    AccessLog,
+    ConsoleHandler,
+    LevelFormatter,
+    configure_logging,
+    format_address,
+)
+
+NAMES = ("turboapi", "turboapi.error", "turboapi.access")
+COLOUR = re.compile("\x1b\\[[0-9;]*m")
+
+
+@pytest.fixture(autouse=True)
+def loggers():
+    """The server's loggers as they are before anybody has configured them; restored afterwards."""
+    found = {name: logging.getLogger(name) for name in NAMES}
+    before = {name: (each.level, each.propagate, each.handlers[:]) for name, each in found.items()}
+    for each in found.values():
+        each.setLevel(logging.NOTSET)
+        each.propagate, each.handlers[:] = True, []
+    yield found
+    for name, each in found.items():
+        each.setLevel(before[name][0])
+        each.propagate, each.handlers[:] = before[name][1:]
+
+
+def record(level, message, *args, exc_info=None):
+    return logging.LogRecord("turboapi.error", level, "", 0, message, args, exc_info)
+
+
+def access_record(*request):
+    return record(logging.INFO, ACCESS_FORMAT, *request)
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL])
+@pytest.mark.parametrize("use_colors", [False, True])
+def test_messages_look_like_uvicorns(level, use_colors):
+    entry = record(level, "hello %s", "world")
+    line = LevelFormatter(use_colors).format(entry)
+    assert line == uvicorn.logging.ColourizedFormatter("%(levelprefix)s %(message)s", use_colors=use_colors).format(
+        entry
+    )
+    assert ("\x1b[" in line) == use_colors
+
+
+@pytest.mark.parametrize("status", [100, 200, 307, 404, 422, 500, 299])
+@pytest.mark.parametrize("use_colors", [False, True])
+def test_access_lines_look_like_uvicorns(status, use_colors):
+    entry = access_record("127.0.0.1:5000", "GET", "/items?q=1", "1.1", status)
+    line = AccessFormatter(use_colors).format(entry)
+    theirs = uvicorn.logging.AccessFormatter(
+        '%(levelprefix)s %(client_addr)s - "%(request_line)s" %(status_code)s', use_colors=use_colors
+    )
+    assert COLOUR.sub("", line) == COLOUR.sub("", theirs.format(entry))
+    assert ("\x1b[" in line) == use_colors
+
+
+def test_an_access_line():
+    line = AccessFormatter().format(access_record("127.0.0.1:5000", "GET", "/", "1.1", 200))
+    assert line == 'INFO:     127.0.0.1:5000 - "GET / HTTP/1.1" 200 OK'
+
+
+def test_a_traceback_follows_its_message():
+    try:
+        raise ValueError("broken")
+    except ValueError as exc:
+        entry = record(logging.ERROR, "oh", exc_info=(type(exc), exc, exc.__traceback__))
+    first, *others = LevelFormatter().format(entry).splitlines()
+    assert first == "ERROR:    oh"
+    assert others[-1] == "ValueError: broken"
+
+
+@pytest.mark.parametrize(
+    ("host", "text"), [("127.0.0.1", "127.0.0.1:80"), ("::1", "[::1]:80"), ("example.org", "example.org:80")]
+)
+def test_addresses(host, text):
+    assert format_address(host, 80) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "environment", "colours"),
+    [
+        (io.StringIO, {}, False),
+        (Terminal, {}, True),
+        (Terminal, {"NO_COLOR": "1"}, False),
+        (Terminal, {"TERM": "dumb"}, False),
+    ],
+)
+def test_colours_only_for_a_terminal_that_wants_them(monkeypatch, stream, environment, colours):
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stderr", stream())
+    configure_logging()
+    logging.getLogger("turboapi.error").info("hello")
+    assert ("\x1b[" in server_logging.sys.stderr.getvalue()) == colours
+
+
+def test_messages_go_to_stderr_and_requests_to_stdout(capsys):
+    configure_logging()
+    logging.getLogger("turboapi.error").info("hello")
+    logging.getLogger("turboapi.access").info(ACCESS_FORMAT, "1.2.3.4:5", "GET", "/", "1.1", 204)
+    assert capsys.readouterr() == ('INFO:     1.2.3.4:5 - "GET / HTTP/1.1" 204 No Content\n', "INFO:     hello\n")
+
+
+def test_the_level_hides_what_is_below_it(capsys):
+    configure_logging("warning")
+    logging.getLogger("turboapi.error").info("no")
+    logging.getLogger("turboapi.error").warning("yes")
+    assert capsys.readouterr().err == "WARNING:  yes\n"
+
+
+def test_configuring_twice_prints_once(capsys):
+    configure_logging()
+    configure_logging("debug")
+    logging.getLogger("turboapi.error").debug("hello")
+    assert capsys.readouterr().err == "DEBUG:    hello\n"
+
+
+@pytest.mark.parametrize("name", ["turboapi", "turboapi.error"])
+def test_handlers_of_the_program_are_respected(loggers, name, capsys):
+    stream = io.StringIO()
+    loggers[name].addHandler(logging.StreamHandler(stream))
+    configure_logging()
+    logging.getLogger("turboapi.error").info("hello")
+    assert (stream.getvalue(), capsys.readouterr().err) == ("hello\n", "")
+
+
+REQUESTS = [(("10.0.0.1", 1000 + n), "GET", f"/{n}", "1.1", 200) for n in range(5)]
+LINES = "".join(f'INFO:     10.0.0.1:{1000 + n} - "GET /{n} HTTP/1.1" 200 OK\n' for n in range(5))
+
+
+def logged(*requests, flush=True):
+    """Records the requests on a running loop; then flushes, or waits for the loop to do so."""
+
+    async def main():
+        log = AccessLog(asyncio.get_running_loop())
+        for request in requests:
+            log.record(*request)
+        if flush:
+            log.flush()
+        else:
+            await asyncio.sleep(server_logging.FLUSH_INTERVAL * 3)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_requests_are_written_in_order(capsys, flush):
+    configure_logging()
+    logged(*REQUESTS, flush=flush)
+    assert capsys.readouterr().out == LINES
+
+
+def test_requests_leave_in_one_write(monkeypatch):
+    configure_logging()
+    writes = []
+    monkeypatch.setattr(ConsoleHandler, "write", lambda self, text: writes.append(text))
+    logged(*REQUESTS)
+    assert writes == [LINES]
+
+
+def test_nothing_is_written_before_the_flush_and_nothing_twice(capsys):
+    configure_logging()
+
+    async def main():
+        log = AccessLog(asyncio.get_running_loop())
+        log.record(*REQUESTS[0])
+        assert capsys.readouterr().out == ""
+        log.flush()
+        assert capsys.readouterr().out != ""
+        log.flush()
+        await asyncio.sleep(server_logging.FLUSH_INTERVAL * 2)
+        assert capsys.readouterr().out == ""
+
+    asyncio.run(main())
+
+
+class Keeper(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.records = []
+
+    def emit(self, record):
+        self.records.append(record)
+
+
+def test_other_handlers_get_ordinary_records(loggers):
+    keeper = Keeper()
+    loggers["turboapi.access"].addHandler(keeper)
+    configure_logging()
+    logged(*REQUESTS)
+    assert [each.args for each in keeper.records] == [
+        (f"10.0.0.1:{1000 + n}", "GET", f"/{n}", "1.1", 200) for n in range(5)
+    ]
+    assert keeper.records[0].getMessage() == '10.0.0.1:1000 - "GET /0 HTTP/1.1" 200'
+    assert [each.created for each in keeper.records] == sorted(each.created for each in keeper.records)
+
+
+def test_a_second_handler_sees_the_same_lines(loggers, capsys):
+    configure_logging()
+    keeper = Keeper()
+    loggers["turboapi.access"].addHandler(keeper)
+    logged(*REQUESTS)
+    assert capsys.readouterr().out == LINES
+    assert len(keeper.records) == 5
+
+
+@pytest.mark.parametrize("place", ["logger", "handler"])
+def test_filters_are_asked(loggers, capsys, place):
+    configure_logging()
+    logger = loggers["turboapi.access"]
+    target = logger if place == "logger" else logger.handlers[0]
+    target.addFilter(lambda entry: entry.args[2] != "/3")
+    logged(*REQUESTS)
+    target.filters.clear()
+    assert capsys.readouterr().out == LINES.replace('INFO:     10.0.0.1:1003 - "GET /3 HTTP/1.1" 200 OK\n', "")
+
+
+def test_another_formatter_is_used(loggers, capsys):
+    configure_logging()
+    loggers["turboapi.access"].handlers[0].setFormatter(logging.Formatter("%(message)s!"))
+    logged(REQUESTS[0])
+    assert capsys.readouterr().out == '10.0.0.1:1000 - "GET /0 HTTP/1.1" 200!\n'
+
+
+@pytest.mark.parametrize(
+    ("client", "shown"),
+    [(("::1", 7), "[::1]:7"), (None, "-"), (("/run/app.sock", None), "/run/app.sock")],
+)
+def test_clients(capsys, client, shown):
+    configure_logging()
+    logged((client, "GET", "/", "1.0", 404))
+    assert capsys.readouterr().out == f'INFO:     {shown} - "GET / HTTP/1.0" 404 Not Found\n'
+
+
+@pytest.mark.parametrize("target", ["/\x1b[2J", "/\x9b2J", "/a\nb", "/caf\xe9", "/\u2028"])
+def test_a_target_cannot_command_the_terminal(capsys, target):
+    configure_logging()
+    logged((("10.0.0.1", 1), "GET", target, "1.1", 200))
+    line = capsys.readouterr().out
+    assert line.isascii() and line[:-1].isprintable()
+    assert line.encode().decode("unicode_escape") == f'INFO:     10.0.0.1:1 - "GET {target} HTTP/1.1" 200 OK\n'
+
+
+def test_a_closed_stream_stops_nobody(monkeypatch):
+    configure_logging()
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr("sys.stdout", closed)
+    logged(*REQUESTS)
+
+
+def test_it_knows_whether_anybody_listens(loggers):
+    with asyncio.Runner() as runner:
+        log = AccessLog(runner.get_loop())
+        configure_logging("info")
+        assert log.enabled
+        configure_logging("warning")
+        assert not log.enabled
+        configure_logging("info")
+        loggers["turboapi.access"].handlers.clear()
+        assert not log.enabled

@@ -1,0 +1,400 @@
+"""The command line, end to end: each test runs the command in a process of its own, but for the parser's own."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import turboapi
+from turboapi import cli
+from turboapi.server.config import options
+
+PATIENCE = 30.0
+ROOT = str(Path(turboapi.__file__).parent.parent)
+
+APP = """
+import asyncio
+import time
+
+def note(text):
+    print(text, flush=True)
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        note("lifespan startup")
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        note("lifespan shutdown")
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    if scope["path"] == "/slow":
+        note("slow begins")
+        await asyncio.sleep(0.5)
+    if scope["path"] == "/stuck":
+        note("stuck begins")
+        await asyncio.sleep(3600)
+    if scope["path"] == "/thread":
+        note("thread begins")
+        await asyncio.to_thread(time.sleep, 3600)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+def make():
+    note("made")
+    return app
+
+async def failing(scope, receive, send):
+    await receive()
+    try:
+        raise RuntimeError("no database")
+    except RuntimeError as exc:
+        import traceback
+        await send({"type": "lifespan.startup.failed", "message": traceback.format_exc()})
+
+async def stubborn(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        note("refuses to stop")
+        await asyncio.sleep(3600)
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A directory with an application."""
+    (tmp_path / "main.py").write_text(APP)
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    return tmp_path
+
+
+def environment(**variables):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURBOAPI_")}
+    paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "80", "NO_COLOR": "1", **variables}
+
+
+def turboapi_command(*arguments, cwd, **variables):
+    """Runs the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "turboapi", *arguments],
+        cwd=cwd,
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+class Running:
+    """A server process: its lines as they come, and requests to it."""
+
+    def __init__(self, process):
+        self.process = process
+        self.out, self.err = [], []
+        self.news = threading.Condition()
+        pairs = [(process.stdout, self.out), (process.stderr, self.err)]
+        self.readers = [threading.Thread(target=self.read, args=pair) for pair in pairs]
+        for reader in self.readers:
+            reader.start()
+
+    def read(self, stream, lines):
+        with stream:
+            for line in stream:
+                with self.news:
+                    lines.append(line.rstrip("\n"))
+                    self.news.notify_all()
+
+    def wait_for(self, lines, pattern):
+        """The match of `pattern` in one of `lines`, now or later."""
+
+        def found():
+            return next(filter(None, (re.search(pattern, line) for line in lines)), None)
+
+        with self.news:
+            assert self.news.wait_for(found, PATIENCE), (pattern, self.out, self.err)
+        return found()
+
+    def connect(self):
+        port = int(self.wait_for(self.err, r"running on http://\S+:(\d+) ")[1])
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+
+    def get(self, path="/"):
+        with contextlib.closing(self.connect()) as connection:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def ended(self):
+        """The exit code, when there is one."""
+        code = self.process.wait(PATIENCE)
+        for reader in self.readers:
+            reader.join(PATIENCE)
+        return code
+
+
+@pytest.fixture
+def start(project):
+    """`start(*arguments)`: a running server on a free port; killed after the test if it still runs."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*arguments, **variables):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "turboapi", "run", *arguments, "--port", "0"],
+                cwd=project,
+                env=environment(**variables),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            running = Running(process)
+            stack.callback(running.ended)
+            stack.callback(process.kill)
+            return running
+
+        yield start
+
+
+# --- a good start and a clean stop ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal_stops_it(start, number):
+    server = start("main:app")
+    assert server.get("/there?q=1") == "hello"
+    server.signal(number)
+    assert server.ended() == 0
+    access = re.compile(r'INFO:     127\.0\.0\.1:\d+ - "GET /there\?q=1 HTTP/1\.1" 200 OK')
+    assert [bool(access.fullmatch(line)) for line in server.out] == [False, True, False]
+    assert (server.out[0], server.out[-1]) == ("lifespan startup", "lifespan shutdown")
+    pid = server.process.pid
+    expected = [
+        rf"INFO:     Started server process \[{pid}\]",
+        r"INFO:     Waiting for application startup\.",
+        r"INFO:     Application startup complete\.",
+        r"INFO:     TurboAPI running on http://127\.0\.0\.1:\d+ \(Press CTRL\+C to quit\)",
+        r"INFO:     Shutting down",
+        r"INFO:     Waiting for application shutdown\.",
+        r"INFO:     Application shutdown complete\.",
+        rf"INFO:     Finished server process \[{pid}\]",
+    ]
+    lines = [line for line in server.err if "Waiting for connections" not in line]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(pattern, line)
+
+
+def test_a_running_request_is_answered_after_the_signal(start):
+    server = start("main:app")
+    answers = []
+    client = threading.Thread(target=lambda: answers.append(server.get("/slow")))
+    client.start()
+    server.wait_for(server.out, "slow begins")
+    server.signal(signal.SIGTERM)
+    client.join(PATIENCE)
+    assert answers == ["hello"]
+    assert server.ended() == 0
+    assert server.out[-1] == "lifespan shutdown"
+
+
+def test_a_second_signal_forces_the_stop(start):
+    server = start("main:app")
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/stuck")
+        server.wait_for(server.out, "stuck begins")
+        server.signal(signal.SIGINT)
+        server.wait_for(server.err, "Waiting for connections to close")
+        server.signal(signal.SIGINT)
+        assert server.ended() == 1
+    assert "ERROR:    Application shutdown skipped." in server.err
+    assert "lifespan shutdown" not in server.out
+
+
+def test_a_second_signal_ends_a_shutdown_that_hangs(start):
+    server = start("main:stubborn")
+    server.wait_for(server.err, "running on")
+    server.signal(signal.SIGTERM)
+    server.wait_for(server.out, "refuses to stop")
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 1
+
+
+def test_what_runs_past_the_graceful_time_is_cut_off(start):
+    server = start("main:app", "--timeout-graceful-shutdown", "0.2")
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/stuck")
+        server.wait_for(server.out, "stuck begins")
+        server.signal(signal.SIGTERM)
+        with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+            connection.getresponse()
+    assert server.ended() == 0
+    assert server.out[-1] == "lifespan shutdown"
+
+
+def test_a_thread_that_never_ends_cannot_keep_the_process(start):
+    server = start("main:app", "--timeout-graceful-shutdown", "0.2")
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/thread")
+        server.wait_for(server.out, "thread begins")
+        server.signal(signal.SIGTERM)
+        assert server.ended() == 1
+    assert server.out[-1] == "lifespan shutdown"
+    assert server.err[-1] == "ERROR:    Threads of the application do not end; leaving without them."
+
+
+def test_a_factory_another_directory_and_no_access_log(start, project, tmp_path_factory):
+    server = start("main:make", "--factory", "--no-access-log", "--app-dir", str(project))
+    assert server.get() == "hello"
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert server.out == ["made", "lifespan startup", "lifespan shutdown"]
+
+
+def test_options_from_the_environment(start):
+    server = start("main:app", TURBOAPI_ACCESS_LOG="off", TURBOAPI_HOST="localhost", TURBOAPI_LIFESPAN="off")
+    assert server.wait_for(server.err, "running on http://localhost:")
+    assert server.get() == "hello"
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert server.out == []
+
+
+# --- what cannot be started -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["main"], 2, "'main' does not name an application; write module:attribute, for example main:app"),
+        (["nowhere:app"], 1, "no module named 'nowhere' in {} or elsewhere on the import path"),
+        (["main:ap"], 1, "'main' has no attribute 'ap'; did you mean 'app'?"),
+        (
+            ["main:make"],
+            1,
+            "'main:make' takes no arguments; if it is a function that returns an application, use --factory",
+        ),
+        (["main:app", "--port", "x"], 2, "--port must be a whole number, not 'x'"),
+        (["main:app", "--port=70000"], 2, "--port must be between 0 and 65535, not 70000"),
+        (["main:app", "--lifespan", "maybe"], 2, "--lifespan must be one of auto, on, off, not 'maybe'"),
+        (["main:app", "--app-dir", "missing"], 2, "app_dir must be a directory, not 'missing'"),
+        (["main:app", "--prot", "1"], 2, "unrecognized arguments: --prot 1"),
+        ([], 2, "the following arguments are required: APP"),
+    ],
+)
+def test_one_line_says_what_is_wrong(project, arguments, code, line):
+    result = turboapi_command("run", *arguments, cwd=project)
+    assert (result.returncode, result.stdout) == (code, "")
+    assert result.stderr == f"Error: {line.format(project)}\n"
+
+
+def test_a_wrong_variable(project):
+    result = turboapi_command("run", "main:app", cwd=project, TURBOAPI_PORT="abc")
+    assert (result.returncode, result.stderr) == (2, "Error: TURBOAPI_PORT must be a whole number, not 'abc'\n")
+
+
+def test_a_module_that_fails_shows_its_traceback_and_one_line(project):
+    result = turboapi_command("run", "broken:app", cwd=project)
+    lines = result.stderr.splitlines()
+    assert result.returncode == 1
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1].endswith('broken.py", line 1, in <module>')
+    assert lines[-1] == "Error: 'broken' failed while it was imported: ZeroDivisionError: division by zero"
+
+
+def test_a_taken_port(project):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = turboapi_command("run", "main:app", "--port", str(port), cwd=project)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n"
+
+
+def test_a_failing_startup_shows_its_traceback_and_one_line(project):
+    result = turboapi_command("run", "main:failing", "--port", "0", cwd=project)
+    assert result.returncode == 1
+    assert "Traceback (most recent call last):" in result.stderr
+    assert result.stderr.splitlines()[-1] == "Error: application startup failed: RuntimeError: no database"
+
+
+# --- the parser -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """`given(*arguments)`: what `turboapi run` would pass on to the server."""
+    calls = []
+    monkeypatch.setattr(cli, "run", lambda app, **options: calls.append((app, options)))
+
+    def given(*arguments):
+        assert cli.main(["run", *arguments]) == 0
+        return calls.pop()
+
+    return given
+
+
+def test_only_what_was_given_is_passed_on(given):
+    assert given("main:app") == ("main:app", {})
+    assert given("--port", "80", "main:app", "--host=::") == ("main:app", {"port": 80, "host": "::"})
+
+
+@pytest.mark.parametrize("option", options(), ids=lambda option: option.name)
+def test_every_option_has_its_flag(given, option):
+    if option.type is bool:
+        assert given("main:app", option.flag)[1] == {option.name: True}
+        assert given("main:app", f"--no-{option.flag[2:]}")[1] == {option.name: False}
+    else:
+        assert given("main:app", option.flag, str(option.default or "/x"))[1] == {option.name: option.default or "/x"}
+
+
+def test_flags_are_not_abbreviated(given, capsys):
+    with pytest.raises(SystemExit) as caught:
+        given("main:app", "--por", "80")
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "Error: unrecognized arguments: --por 80\n"
+
+
+def test_the_help_fits_a_screen_and_names_every_option(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "--help"])
+    assert caught.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+    described = {line.split()[0]: line for line in lines if line.startswith("  --")}
+    for option in options():
+        switch = f"--[no-]{option.flag[2:]}" if option.type is bool else option.flag
+        assert option.help in described[switch]
+    assert len(described) == len(options())
+    assert {option.group for option in options()} <= {line.rstrip(":") for line in lines}
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"turboapi {turboapi.__version__}\n"
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert cli.main([]) == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_an_unknown_command(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["serve"])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "Error: there is no command 'serve'; there is: run\n"

@@ -1,0 +1,269 @@
+"""The alias, each time in a process of its own: it changes what `import` does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+APPLICATION = """
+from typing import Annotated
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, WebSocket, status
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+
+class Loud(APIRoute):
+    def get_route_handler(self):
+        handler = super().get_route_handler()
+        async def loud(request):
+            response = await handler(request)
+            response.headers["x-loud"] = type(request).__module__
+            return response
+        return loud
+
+app = FastAPI()
+router = APIRouter(route_class=Loud)
+
+@router.get("/items/{item_id}", status_code=status.HTTP_202_ACCEPTED)
+def read_item(item_id: int):
+    if item_id == 0:
+        raise HTTPException(404)
+    return item_id
+
+app.include_router(router, prefix="/api")
+
+@app.websocket("/ws/{name}")
+async def talk(websocket: WebSocket, name: str, twice: Annotated[str, Depends(lambda name: name * 2)]):
+    await websocket.accept()
+    await websocket.send_text(twice)
+
+client = TestClient(app)
+response = client.get("/api/items/3")
+assert (response.status_code, response.json(), response.headers["x-loud"]) == (202, 3, "turboapi.requests")
+assert client.get("/api/items/0").json() == {"detail": "Not Found"}
+with client.websocket_connect("/ws/a") as websocket:
+    assert websocket.receive_text() == "aa"
+"""
+
+
+def run(code: str, *, install: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    prelude = "from turboapi.compat import install, uninstall\ninstall()\n" if install else ""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", prelude + code],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def check(code: str, **options: object) -> None:
+    done = run(code, **options)  # type: ignore[arg-type]
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_application_runs_unchanged() -> None:
+    check(APPLICATION + "import sys; assert type(app).__mro__[1].__name__ == 'TurboAPI'")
+
+
+def test_neither_package_needs_to_be_installed() -> None:
+    hide = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("fastapi", "starlette"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(1, Hide())
+"""
+    check(hide + APPLICATION)
+
+
+def test_nothing_of_the_real_packages_is_loaded() -> None:
+    check(
+        APPLICATION
+        + """
+import sys
+aliased = [module for name, module in sys.modules.items() if name.split(".")[0] in ("fastapi", "starlette")]
+real = [module for module in aliased if not module.__name__.startswith("turboapi.")]
+assert real == [], real
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["encoders", "concurrency", "responses", "requests", "security.oauth2", "openapi.utils"]
+)
+def test_same_module_under_both_names(name: str) -> None:
+    check(f"import fastapi.{name}, turboapi.{name}\nassert fastapi.{name} is turboapi.{name}")
+
+
+def test_from_import_of_submodules() -> None:
+    check(
+        """
+from fastapi import routing, params
+from starlette import status, formparsers
+from fastapi.middleware import Middleware
+import turboapi.formparsers
+assert formparsers is turboapi.formparsers and status.HTTP_200_OK == 200
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("exceptions", "HTTPException"),
+        ("exceptions", "WebSocketException"),
+        ("background", "BackgroundTasks"),
+        ("datastructures", "UploadFile"),
+    ],
+)
+def test_names_that_differ_between_the_packages(module: str, name: str) -> None:
+    check(
+        f"""
+from fastapi.{module} import {name} as ours
+from starlette.{module} import {name} as base
+assert ours is not base and issubclass(ours, base) and base.__name__ == ours.__name__ == {name!r}
+"""
+    )
+
+
+def test_applications() -> None:
+    check(
+        """
+from fastapi import FastAPI
+from starlette.applications import Starlette
+assert issubclass(FastAPI, Starlette) and FastAPI.__name__ == "FastAPI"
+"""
+    )
+
+
+def test_a_patched_name_of_routing_is_patched_where_it_is_looked_up() -> None:
+    check(
+        """
+import fastapi.routing
+from turboapi._plan import streams
+fastapi.routing._PING_INTERVAL = 0.5
+assert streams.PING_INTERVAL == 0.5
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["fastapi.nothing", "starlette.nothing", "fastapi.security.nothing", "starlette.sse.x"]
+)
+def test_unknown_modules(name: str) -> None:
+    check(
+        f"""
+try:
+    import {name}
+except ModuleNotFoundError as exc:
+    assert exc.name == {name!r} or {name!r}.startswith(exc.name)
+else:
+    raise SystemExit("imported")
+"""
+    )
+
+
+def test_unknown_names() -> None:
+    check(
+        """
+try:
+    from fastapi import nothing
+except ImportError:
+    pass
+else:
+    raise SystemExit("imported")
+"""
+    )
+
+
+def test_install_twice_and_uninstall() -> None:
+    check(
+        """
+import sys
+before = list(sys.meta_path)
+install()
+assert sys.meta_path == before
+import fastapi
+uninstall()
+assert "fastapi" not in sys.modules and len(sys.meta_path) == len(before) - 1
+"""
+    )
+
+
+def test_install_comes_too_late() -> None:
+    done = run("import fastapi\nfrom turboapi.compat import install\ninstall()", install=False)
+    assert "RuntimeError: fastapi has been imported already" in done.stderr
+
+
+def test_run_as_a_module() -> None:
+    done = run("import runpy; runpy.run_module('fastapi', run_name='__main__', alter_sys=True)")
+    assert "usage" in (done.stdout + done.stderr).lower() or "fastapi[standard]" in done.stdout
+
+
+def test_pytest_plugin(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import fastapi\ndef test(): assert fastapi.APIRouter.__module__ == 'turboapi.routing'\n"
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "turboapi.compat.pytest_plugin",
+            "-p",
+            "no:cacheprovider",
+            tmp_path,
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_solving_dependencies() -> None:
+    check(
+        """
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Annotated
+from fastapi import Depends, Request
+from fastapi.dependencies.utils import get_dependant, solve_dependencies
+
+log = []
+
+async def resource(q: int):
+    yield q + 1
+    log.append("closed")
+
+def target(request: Request, found: Annotated[int, Depends(resource)], other: str = "b"): ...
+
+async def solve(query):
+    async with AsyncExitStack() as stack:
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": query}
+        scope |= {"fastapi_inner_astack": stack, "fastapi_function_astack": stack}
+        request = Request(scope)
+        dependant = get_dependant(path="/", call=target)
+        solved = await solve_dependencies(
+            request=request, dependant=dependant, async_exit_stack=stack, embed_body_fields=False
+        )
+        assert log == []
+        return request, solved
+
+request, solved = asyncio.run(solve(b"q=1"))
+assert solved.values == {"request": request, "found": 2, "other": "b"} and solved.errors == [] and log == ["closed"]
+log.clear()
+_, solved = asyncio.run(solve(b"q=x"))
+assert [error["loc"] for error in solved.errors] == [("query", "q")]
+"""
+    )
