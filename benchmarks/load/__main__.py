@@ -1,0 +1,81 @@
+"""`python -m benchmarks.load`: measure, print a markdown table, and write everything to a JSON file if asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from .measure import FEW, MANY, Bench
+from .report import memory_table, summarise, table
+from .rows import ROWS
+from .servers import COMMANDS
+
+
+def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return an argparse type: a comma-separated list of some of `known`."""
+
+    def parse(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise ArgumentTypeError(f"unknown: {', '.join(unknown)}")
+        return names
+
+    return parse
+
+
+def at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError("must be at least 1")
+    return number
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser("python -m benchmarks.load", description=__doc__)
+    add = parser.add_argument
+    add("--rounds", type=at_least_one, default=5)
+    add("--duration", type=at_least_one, default=4, metavar="SECONDS", help="of each measurement")
+    add("--warmup", type=at_least_one, default=1, metavar="SECONDS", help="of load before each measurement")
+    add("--connections", type=at_least_one, default=64, help="keep-alive connections")
+    add("--rows", type=some_of(ROWS), default=list(ROWS), metavar="LIST", help="of " + ",".join(ROWS))
+    add("--servers", type=some_of(COMMANDS), default=list(COMMANDS), metavar="LIST", help="of " + ",".join(COMMANDS))
+    add("--server-core", type=int, default=0, metavar="CORE")
+    add("--client-core", type=int, default=1, metavar="CORE")
+    add("--memory", action="store_true", help=f"read resident memory after {FEW:,} and {MANY:,} hellos instead")
+    add("--json", type=Path, metavar="FILE", help="write facts, medians and samples there")
+    return parser.parse_args(arguments)
+
+
+def require_tools(servers: Sequence[str]) -> None:
+    tools = ["taskset", "wrk", *(["nginx"] if "nginx" in servers else [])]
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        raise SystemExit(f"not installed: {', '.join(missing)}")
+
+
+def require_cores(*cores: int) -> None:
+    if missing := set(cores) - os.sched_getaffinity(0):
+        raise SystemExit(f"this process may not run on core {', '.join(map(str, sorted(missing)))}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    require_tools(options.servers)
+    require_cores(options.server_core, options.client_core)
+    bench = Bench(options)
+    if options.memory:
+        bench.run_memory()
+        print(memory_table(bench.memories))
+    else:
+        bench.run_rounds()
+        print(table(summarise(bench.samples)))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(bench.document(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""µs per request through the whole compiled pipeline, without a socket: bytes into the protocol, bytes to a transport.
+
+`python -m benchmarks.micro.protocol [requests]`
+"""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+import uvloop
+
+from benchmarks.load.apps_turboapi import app
+from turboapi._speedups import Hub, Settings
+
+HOST = b"Host: localhost\r\n"
+BODY = b'{"name":"widget","price":9.5,"in_stock":true,"tags":["a","b"]}'
+REQUESTS = {
+    "hello": b"GET /hello HTTP/1.1\r\n" + HOST + b"\r\n",
+    "path": b"GET /items/42?q=abc HTTP/1.1\r\n" + HOST + b"\r\n",
+    "json": b"POST /items HTTP/1.1\r\n"
+    + HOST
+    + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    + BODY,
+    "deps": b"GET /me HTTP/1.1\r\n" + HOST + b"X-Token: secret\r\n\r\n",
+    "16 pipelined hellos": (b"GET /hello HTTP/1.1\r\n" + HOST + b"\r\n") * 16,
+}
+
+
+class Transport:
+    """Takes everything and keeps the last write."""
+
+    last = b""
+
+    def write(self, data: bytes) -> None:
+        self.last = data
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("127.0.0.1", 1) if name in ("peername", "sockname") else None
+
+
+def measure(name: str, hub: Hub, count: int) -> None:
+    """Feed the request `count` times, and print what one takes."""
+    protocol: Any = hub.protocol()
+    transport = Transport()
+    protocol.connection_made(transport)
+    message = REQUESTS[name]
+    protocol.data_received(message)
+    assert transport.last.startswith(b"HTTP/1.1 200"), transport.last
+    began = time.process_time()
+    for _ in range(count):
+        protocol.data_received(message)
+    spent = (time.process_time() - began) / count / message.count(b" HTTP/1.1\r\n")
+    print(f"{name:20} {spent * 1e6:6.2f} µs")
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    hub = Hub(loop, app.freeze(), Settings(), {})
+
+    def run() -> None:  # as a transport calls a protocol: in the loop, in no task
+        for name in REQUESTS:
+            measure(name, hub, count)
+        loop.stop()
+
+    loop.call_soon(run)
+    loop.run_forever()
+    loop.close()
+
+
+if __name__ == "__main__":
+    main()
