@@ -1,0 +1,1 @@
+"""Complete applications, each runnable with `turboapi run examples.NAME:app`."""
