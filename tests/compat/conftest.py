@@ -4,6 +4,7 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("thorough", deadline=None)
+# Everywhere but in CI a run draws other examples than the one before it.
+settings.register_profile("thorough", deadline=None, derandomize="CI" in os.environ)
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
