@@ -23,6 +23,7 @@ try:
     from turboapi._speedups.endpoint import Endpoint, Hooks, Site, log_and_answer_500, reply, routes_epoch
     from turboapi._speedups.exchange import HttpExchange, Settings
     from turboapi._speedups.protocol import HttpProtocol, Hub
+    from turboapi._speedups.request import Exchange
     from turboapi._speedups.router import Entry, Match, Router
 except ModuleNotFoundError as exc:
     if not (exc.name or "").startswith("turboapi._speedups."):
@@ -38,6 +39,7 @@ __all__ = [
     "Call",
     "Endpoint",
     "Entry",
+    "Exchange",
     "Hooks",
     "HttpExchange",
     "HttpProtocol",

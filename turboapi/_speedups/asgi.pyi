@@ -8,7 +8,7 @@ from turboapi._speedups.request import Exchange
 class AsgiExchange(Exchange):
     """An exchange that is an ASGI call."""
 
-    def __init__(self, site: Site, scope: dict[str, Any], receive: Any, send: Any) -> None: ...
+    def __init__(self, site: Site | None, scope: dict[str, Any], receive: Any, send: Any) -> None: ...
     def scope(self) -> dict[str, Any]:
         """The scope, as the server handed it over."""
 

@@ -14,6 +14,7 @@ from turboapi.middleware.base import BaseHTTPMiddleware
 from turboapi.middleware.body_limit import RequestBodyLimitMiddleware
 from turboapi.middleware.cors import CORSMiddleware
 from turboapi.middleware.gzip import GZipMiddleware
+from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
 from turboapi.middleware.sessions import SessionMiddleware
 from turboapi.middleware.trustedhost import TrustedHostMiddleware
@@ -24,8 +25,10 @@ __all__ = [
     "CORSMiddleware",
     "GZipMiddleware",
     "HTTPSRedirectMiddleware",
+    "HookMiddleware",
     "Middleware",
     "RequestBodyLimitMiddleware",
+    "ResponseHook",
     "SessionMiddleware",
     "TrustedHostMiddleware",
 ]
