@@ -1,7 +1,9 @@
 """`max_body_size` of applications, routers, inclusions and path operations, on top of the middleware that counts."""
 
 from collections.abc import Awaitable
+from typing import Any, cast
 
+from turboapi._speedups import Layer
 from turboapi.exception_handlers import http_exception_handler
 from turboapi.exceptions import StarletteHTTPException
 from turboapi.middleware.body_limit import (
@@ -9,7 +11,9 @@ from turboapi.middleware.body_limit import (
     RequestBodyLimitMiddleware,
     RequestBodyLimitResponseSent,
     RequestBodyTooLarge,
+    keep_body_below,
 )
+from turboapi.middleware.hooks import Exchange, NativeMiddleware
 from turboapi.requests import Request
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,7 +76,7 @@ class _Ungrouping:
             raise
 
 
-class AppBodyLimitMiddleware:
+class AppBodyLimitMiddleware(NativeMiddleware):
     """The application's own limit, and the answer of a mounted application to the limit of the one around it.
 
     The outer application could answer as well, but its exception would pass the inner `ServerErrorMiddleware`, which
@@ -81,6 +85,16 @@ class AppBodyLimitMiddleware:
 
     def __init__(self, app: ASGIApp, max_body_size: int | None) -> None:
         self.app = wrap_app_with_body_limit(app, max_body_size)
+        self.inside = app
+        self.max_body_size = max_body_size
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None where there is no limit."""
+        return None if self.max_body_size is None else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> Any:
+        """Let pass what has no body, and leave everything else to the counting."""
+        return keep_body_below(exchange, cast(int, self.max_body_size))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if MAX_BODY_SIZE_SCOPE_KEY in scope:

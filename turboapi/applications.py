@@ -1,13 +1,14 @@
 """The application: what is declared on it, and the two ways in which it answers.
 
 `TurboAPI` is an ASGI application, for any server. `freeze()` gives the same routes to the built-in server, which
-answers them without ASGI messages as long as no ASGI middleware stands in the way.
+answers them without ASGI messages, middleware included, unless some of that is ASGI only.
 """
 
 import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, ParamSpec, Unpack, cast
 
 from turboapi import params
@@ -17,7 +18,7 @@ from turboapi._exception_handler import lookup_exception_handler
 from turboapi._frontend import Fallback, resolve_check_dir
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
-from turboapi._speedups import Endpoint, Site, reply
+from turboapi._speedups import Endpoint, Layer, Layers, Site, reply
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
 from turboapi.datastructures import Default, DefaultPlaceholder, State
@@ -38,6 +39,7 @@ from turboapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from turboapi.middleware.base import BaseHTTPMiddleware
 from turboapi.middleware.errors import ServerErrorMiddleware
 from turboapi.middleware.exceptions import ExceptionMiddleware
+from turboapi.middleware.hooks import NativeMiddleware
 from turboapi.openapi.pages import RoutesWatch, add_documentation
 from turboapi.openapi.utils import get_openapi
 from turboapi.requests import Request
@@ -298,30 +300,60 @@ class TurboAPI(Verbs, Starlette):
     # --- serving by the built-in server -----------------------------------------------------------------------------
 
     def freeze(self) -> Site:
-        """Return what the built-in server serves: the compiled routes, or the ASGI entrance if middleware needs it."""
+        """Return what the built-in server serves: the compiled routes behind those middleware that it can run itself.
+
+        From the first one that is ASGI only, everything is left to ASGI.
+        """
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        if (
-            self.user_middleware
-            or self.max_body_size is not None
-            or type(self).__call__ is not TurboAPI.__call__
-            or "build_middleware_stack" in vars(self)
-        ):
+        if not self._has_usual_entrance():
             return Site(asgi=self)
-        return self._native_site()
+        layers, rest = _split_stack(self.middleware_stack)
+        if not isinstance(rest, ExceptionMiddleware):
+            return self._asgi_site(layers, rest)
+        return self._native_site(layers)
 
-    def _native_site(self) -> Site:
+    def _has_usual_entrance(self) -> bool:
+        """Whether nobody has changed how the application is called and its middleware put together."""
+        names = ("__call__", "build_middleware_stack")
+        return type(self.middleware_stack) is ServerErrorMiddleware and all(
+            getattr(type(self), name) is getattr(TurboAPI, name) and name not in vars(self) for name in names
+        )
+
+    def _native_site(self, layers: list[Layer]) -> Site:
         answer_error = _ErrorAnswers(self, *self.split_exception_handlers())
         return self.router.site(
             on_error=answer_error,
             add_to_scope=answer_error.add_to_scope,
             root_path=self.root_path,
-            refresh=self._native_site,
+            refresh=partial(self._native_site, layers),
+            layers=answer_error.layers(layers),
+        )
+
+    def _asgi_site(self, layers: list[Layer], rest: ASGIApp) -> Site:
+        """Return the site whose middleware, from `rest` on, is ASGI only."""
+        answer_error = _ErrorAnswers(self, *self.split_exception_handlers())
+        return Site(
+            asgi=rest,
+            on_error=answer_error.unexpected_only,
+            add_to_scope=answer_error.add_keys_to_scope,
+            layers=answer_error.layers(layers),
         )
 
     def run(self, **options: Any) -> None:
         """Serve the application with the built-in server until it is stopped; options are as on the command line."""
         serve(self, **options)
+
+
+def _split_stack(stack: ASGIApp) -> tuple[list[Layer], ASGIApp]:
+    """Return the middleware that the built-in server runs itself, outermost first, and what is inside of them."""
+    limit = cast(Any, stack).app
+    layers = [limit.layer()] if isinstance(limit, AppBodyLimitMiddleware) else []
+    inside = limit.inside if layers else limit
+    while isinstance(inside, NativeMiddleware) and (layer := inside.layer()) is not None:
+        layers.append(layer)
+        inside = inside.app
+    return [layer for layer in layers if layer is not None], inside
 
 
 class _ErrorAnswers:
@@ -334,17 +366,39 @@ class _ErrorAnswers:
         self.status_handlers = {key: handler for key, handler in expected.items() if isinstance(key, int)}
         self.class_handlers = ExceptionMiddleware(app, expected)._exception_handlers
         self.unexpected = ServerErrorMiddleware(app, unexpected, app.debug)
+        self.scope_keys = {"app": app, **({"root_path": app.root_path} if app.root_path else {})}
+
+    def layers(self, layers: list[Layer]) -> Layers | None:
+        """Return the layers of a site, None without any."""
+        if not layers:
+            return None
+        return Layers(
+            layers,
+            hooks=HOOKS,
+            on_expected=self.expected_only,
+            on_unexpected=self.unexpected_only,
+            scope_keys=self.scope_keys,
+        )
+
+    def add_keys_to_scope(self, scope: Any, exchange: Any) -> None:
+        """Add what the outermost application adds to the scope."""
+        scope.update(self.scope_keys)
 
     def add_to_scope(self, scope: Any, exchange: Any) -> None:
         """Add what the middleware stack adds to the scope."""
-        if self.app.root_path:
-            scope["root_path"] = self.app.root_path
-        scope["app"] = self.app
+        scope.update(self.scope_keys)
         scope["starlette.exception_handlers"] = (self.class_handlers, self.status_handlers)
         self.app.router._add_to_scope(scope, exchange)
 
     async def __call__(self, exchange: Any, exc: Exception) -> None:
         """Answer an exchange whose pipeline raised `exc`."""
+        try:
+            await self.expected_only(exchange, exc)
+        except Exception as error:
+            await self.unexpected_only(exchange, error)
+
+    async def expected_only(self, exchange: Any, exc: Exception) -> None:
+        """Let the exception handlers answer; raises what they do not."""
         # What a handler raises is for the handlers once more: they stand around the endpoint and around the router.
         for _ in range(2 if isinstance(exchange.target, Endpoint) else 1):
             try:
@@ -352,7 +406,7 @@ class _ErrorAnswers:
                 return
             except Exception as error:
                 exc = error
-        await self._answer_unexpected(exchange, exc)
+        raise exc
 
     async def _answer_expected(self, exchange: Any, exc: Exception) -> None:
         handler = lookup_exception_handler(self.class_handlers, self.status_handlers, exc)
@@ -365,7 +419,9 @@ class _ErrorAnswers:
             await reply(HOOKS, exchange, response)
         exc.__traceback__ = None  # an exception that is raised again and again would collect tracebacks
 
-    async def _answer_unexpected(self, exchange: Any, exc: Exception) -> None:
+    async def unexpected_only(self, exchange: Any, exc: Exception) -> None:
+        """Answer for the server: outside of all middleware."""
+        exchange.end_hooks(exc)
         if exchange.closed and isinstance(exc, (ClientDisconnect, OSError)):
             return  # the client has gone, and that is all that has happened
         # The handler is called in any case: it may be what reports errors, of background tasks for example.

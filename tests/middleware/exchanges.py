@@ -70,3 +70,8 @@ def response(headers: Iterable[tuple[str, str]] = (), body: bytes = b"done", sta
 def headers_of(log: list[Any]) -> list[tuple[str, str]]:
     """The headers of the response that was sent."""
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in log[0]["headers"]]
+
+
+def public_attributes(middleware: Any) -> dict[str, Any]:
+    """Return what a middleware shows of its configuration."""
+    return {name: value for name, value in vars(middleware).items() if not name.startswith("_")}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import turboapi.middleware.trustedhost
-from tests.middleware.exchanges import exchange, headers_of, http_scope, response, websocket_scope
+from tests.middleware.exchanges import exchange, headers_of, http_scope, public_attributes, response, websocket_scope
 from turboapi import TurboAPI
 from turboapi.middleware.trustedhost import ENFORCE_DOMAIN_WILDCARD, TrustedHostMiddleware
 
@@ -40,7 +40,7 @@ def test_messages_are_those_of_the_reference(
 def test_wrong_patterns_are_refused_like_in_the_reference(pattern: str) -> None:
     def outcome(cls: Any) -> Any:
         try:
-            return vars(cls(response, [pattern]))
+            return public_attributes(cls(response, [pattern]))
         except AssertionError as exc:
             return str(exc)
 

@@ -4,6 +4,7 @@ One request goes down this list::
 
     protocol      bytes -> HTTP messages: parsing, keep-alive, pipelining, limits, timeouts, back-pressure
     exchange      one request and its response on our server   (asgi: the same between ASGI's receive and send)
+    layers        the middleware around the routes
     endpoint      Site finds the Endpoint by its router; Endpoint conducts:
     router          method and path -> route and path values
     arguments       texts of path, query, headers, cookies -> values   (query, convert, headers)
@@ -22,8 +23,9 @@ try:
     from turboapi._speedups.dependencies import Visit
     from turboapi._speedups.endpoint import Endpoint, Hooks, Site, log_and_answer_500, reply, routes_epoch
     from turboapi._speedups.exchange import HttpExchange, Settings
+    from turboapi._speedups.layers import AS_ASGI, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
-    from turboapi._speedups.request import Exchange
+    from turboapi._speedups.request import BodyHook, Exchange, ResponseHook
     from turboapi._speedups.router import Entry, Match, Router
 except ModuleNotFoundError as exc:
     if not (exc.name or "").startswith("turboapi._speedups."):
@@ -34,8 +36,10 @@ except ModuleNotFoundError as exc:
     ) from exc
 
 __all__ = [
+    "AS_ASGI",
     "Argument",
     "AsgiExchange",
+    "BodyHook",
     "Call",
     "Endpoint",
     "Entry",
@@ -44,7 +48,12 @@ __all__ = [
     "HttpExchange",
     "HttpProtocol",
     "Hub",
+    "InnerExchange",
+    "Inside",
+    "Layer",
+    "Layers",
     "Match",
+    "ResponseHook",
     "Router",
     "Settings",
     "Site",

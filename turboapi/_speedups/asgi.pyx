@@ -3,7 +3,7 @@
 
 from turboapi._speedups.endpoint cimport Endpoint, Site
 from turboapi._speedups.request cimport Exchange
-from turboapi._speedups.writer cimport allows_body
+from turboapi._speedups.writer cimport allows_body, json_headers
 
 from turboapi.exceptions import ClientDisconnect
 
@@ -58,17 +58,9 @@ cdef class AsgiExchange(Exchange):
         return self.send_whole(status, headers, body)
 
     cdef object respond_json(self, int status, bytes body, list extra):
-        cdef list headers = []
-        if status == 205:
-            body = b""  # RFC 9110, section 15.3.6
-        if allows_body(status):
-            headers.append((b"content-length", b"%d" % len(body)))
-        else:
+        if status == 205 or not allows_body(status):  # RFC 9110, section 15.3.6
             body = b""
-        headers.append((b"content-type", b"application/json"))
-        if extra is not None:
-            headers += extra
-        return self.send_whole(status, headers, body)
+        return self.send_whole(status, json_headers(status, body, extra), body)
 
     async def send_whole(self, status, headers, body):
         self.started = True

@@ -79,6 +79,7 @@ cdef class Site:
     cdef readonly object not_allowed        # ... a route, but not for this method (405)
     cdef readonly object on_error           # (exchange, exc) -> awaitable that answers, on our own server
     cdef readonly object on_asgi_error      # (exchange, exc) -> awaitable that answers or raises further
+    cdef readonly object layers             # layers.Layers: middleware that runs natively; None without any
     cdef readonly object add_to_scope       # (scope, exchange) -> None: the framework's own scope keys
     cdef readonly str root_path             # is taken off the path before it is matched
     cdef object refresh                     # () -> Site, after routes have changed
@@ -90,3 +91,4 @@ cdef class Site:
     cdef str _route_path(self, str path)
     cdef bint waits_for_body(self, Exchange exchange)
     cdef object run(self, Exchange exchange)
+    cdef object run_target(self, Exchange exchange)

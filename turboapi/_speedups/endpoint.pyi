@@ -184,6 +184,7 @@ class Site:
         root_path: str = "",
         refresh: Callable[[], Site] | None = None,
         changed: Callable[[], bool] | None = None,
+        layers: Any = None,
     ) -> None:
         """An application. Raises TypeError without a router and an ASGI application.
 
@@ -195,6 +196,7 @@ class Site:
         root_path: taken off the path before it is matched.
         refresh: the site anew, once `routes_epoch` has moved.
         changed: whether it was routes of this site that moved it; without it, they count as changed.
+        layers: the middleware around it, as `layers.Layers`, on our own server.
         """
 
     @property
@@ -211,6 +213,8 @@ class Site:
     def on_asgi_error(self) -> Callable[[Exchange, Exception], Awaitable[None]] | None: ...
     @property
     def add_to_scope(self) -> Callable[[dict[str, Any], Exchange], None] | None: ...
+    @property
+    def layers(self) -> Any: ...
     @property
     def root_path(self) -> str:
         """Without a slash at its end."""

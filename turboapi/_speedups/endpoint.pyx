@@ -198,7 +198,9 @@ cdef class Endpoint:
         if pending is not None:
             await pending
         if stack is not None:
-            exchange.flush()
+            pending = exchange.settle()
+            if pending is not None:
+                await pending
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """Body, dependencies, arguments, handler, serialization."""
@@ -336,8 +338,7 @@ cdef class Endpoint:
         pending = exchange.respond_json(status, outcome.body, extra)
         if outcome.background is None:
             return pending
-        exchange.flush()
-        return _then(pending, outcome.background)
+        return _then(pending, exchange.settle(), outcome.background)
 
     cdef object _send_response(self, Exchange exchange, object response):
         if not self.hooks.is_native(type(response)):
@@ -345,8 +346,7 @@ cdef class Endpoint:
         pending = exchange.respond(response.status_code, response.raw_headers, response.body)
         if response.background is None:
             return pending
-        exchange.flush()
-        return _then(pending, response.background)
+        return _then(pending, exchange.settle(), response.background)
 
 
 async def reply(Hooks hooks, Exchange exchange, response):
@@ -358,7 +358,7 @@ async def reply(Hooks hooks, Exchange exchange, response):
     if pending is not None:
         await pending
     if response.background is not None:
-        await response.background()
+        await _then(None, exchange.settle(), response.background)
 
 
 def _call_and_dump(func, keywords, response_class, dump, exchange):
@@ -366,9 +366,11 @@ def _call_and_dump(func, keywords, response_class, dump, exchange):
     return result, None if isinstance(result, response_class) else dump(result, exchange)
 
 
-async def _then(pending, background):
+async def _then(pending, settled, background):
     if pending is not None:
         await pending
+    if settled is not None:
+        await settled
     await background()
 
 
@@ -414,7 +416,7 @@ cdef class Site:
     def __init__(
         self, *, Router router=None, object asgi=None, object unmatched=None, object not_allowed=None,
         object on_error=None, object on_asgi_error=None, object add_to_scope=None, str root_path="", object refresh=None,
-        object changed=None,
+        object changed=None, object layers=None,
     ):
         if router is None and asgi is None:
             raise TypeError("Site needs a router or an ASGI application")
@@ -425,6 +427,7 @@ cdef class Site:
         self.on_error = on_error if on_error is not None else log_and_answer_500
         self.on_asgi_error = on_asgi_error
         self.add_to_scope = add_to_scope
+        self.layers = layers
         self.root_path = root_path.rstrip("/")
         self.refresh = refresh
         self.changed = changed
@@ -475,6 +478,10 @@ cdef class Site:
 
     cdef object run(self, Exchange exchange):
         """The coroutine that answers a resolved exchange."""
+        return self.run_target(exchange) if self.layers is None else self.layers.run(self, exchange)
+
+    cdef object run_target(self, Exchange exchange):
+        """The same without the middleware."""
         if type(exchange.target) is Endpoint:
             return (<Endpoint> exchange.target).run(exchange)
         return _run_asgi(exchange.target, exchange)

@@ -1,5 +1,6 @@
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.tasks cimport Runner
 
 
 cdef class Settings:
@@ -20,6 +21,7 @@ cdef class Connection:
     """What an exchange needs of the connection that carries it; `protocol.HttpProtocol` fills it in."""
 
     cdef readonly object loop
+    cdef readonly Runner runner
     cdef readonly Settings settings
     cdef readonly object state          # the lifespan's state
     cdef readonly object client         # (host, port) or None
@@ -70,4 +72,5 @@ cdef class HttpExchange(Exchange):
     cdef int start_response(self, int status, list headers) except -1
     cdef int write_head(self, bytes body, bint last) except -1
     cdef int write_part(self, object data, bint last) except -1
+    cdef int respond_whole(self, int status, list headers, object body) except -1
     cdef int go_ahead(self) except -1

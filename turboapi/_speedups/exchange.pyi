@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from turboapi._speedups.request import Exchange
+from turboapi._speedups.tasks import Runner
 
 class Settings:
     """Limits, timeouts and switches of the connections of a server. Sizes in bytes, times in seconds."""
@@ -66,6 +67,8 @@ class Connection:
 
     @property
     def loop(self) -> Any: ...
+    @property
+    def runner(self) -> Runner: ...
     @property
     def settings(self) -> Settings: ...
     @property

@@ -9,7 +9,7 @@ from turboapi._speedups.headers cimport check_headers, find_header
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.writer cimport (
     WRITE_CHUNKED, WRITE_CLOSE, WRITE_KEEP_ALIVE, WRITE_LENGTH, WRITE_NO_BODY, WRITE_NO_DATE, WRITE_NO_SERVER,
-    allows_body, chunk, json_response, response_head,
+    allows_body, chunk, json_headers, json_response, response_head,
 )
 
 from turboapi.exceptions import HTTPException
@@ -148,7 +148,9 @@ cdef class HttpExchange(Exchange):
                 "headers": self.headers,
                 "state": dict(connection.state) if connection.state else {},
             }
-            if self.site.add_to_scope is not None:
+            if self.site.layers is not None and not self.inside:
+                self.site.layers.add_to_scope(self.state)
+            elif self.site.add_to_scope is not None:
                 self.site.add_to_scope(self.state, self)
         return self.state
 
@@ -199,9 +201,15 @@ cdef class HttpExchange(Exchange):
         self.chunks = None
         self.buffered = 0
         self.wake()
+        if self.hooks is not None:
+            self.end_hooks(None)
         return self.connection.answered(self)
 
     cdef object respond_json(self, int status, bytes body, list extra):
+        if self.hooks is not None:
+            if status == 205 or not allows_body(status):
+                body = b""
+            return self.respond(status, json_headers(status, body, extra), body)
         if extra:  # may hold what concerns the framing, or replaces a header of ours
             return self.respond(status, [(b"content-type", b"application/json"), *extra], body)
         cdef bytes data = json_response(status, body, None, self.flags())
@@ -212,9 +220,19 @@ cdef class HttpExchange(Exchange):
         return None
 
     cdef object respond(self, int status, list headers, object body):
-        self.start_response(status, headers)
-        self.write_part(body, True)
+        if self.hooks is not None and self.hooked_send is None:
+            body = self.run_hooks(status, headers, body)
+            if type(body) is not bytes:
+                return self._respond_later(status, headers, body)
+        self.respond_whole(status, headers, body)
         return None
+
+    async def _respond_later(self, int status, list headers, pending):
+        self.respond_whole(status, headers, await pending)
+
+    cdef int respond_whole(self, int status, list headers, object body) except -1:
+        self.start_response(status, headers)
+        return self.write_part(body, True)
 
     cdef int start_response(self, int status, list headers) except -1:
         """Check and keep the head; it is sent together with the first part of the body."""
@@ -296,6 +314,15 @@ cdef class HttpExchange(Exchange):
 
     async def send(self, message):
         """ASGI `send`. Waits while the client is slow to read; does nothing once it is gone."""
+        if self.hooks is not None:
+            if self.hooked_send is None:
+                self.hooked_send = self.through_hooks(self.send_unhooked)
+            await self.hooked_send(message)
+        else:
+            await self.send_unhooked(message)
+
+    async def send_unhooked(self, message):
+        """ASGI `send` behind all hooks."""
         cdef str kind = message["type"]
         if self.connection.closed:
             if kind == "http.response.start":
@@ -325,8 +352,9 @@ cdef class HttpExchange(Exchange):
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    cdef int flush(self) except -1:
-        return self.connection.push()
+    cdef object settle(self):
+        self.connection.push()
+        return None
 
     cdef object fail(self, object exc):
         return self.site.on_error(self, exc)
@@ -335,6 +363,7 @@ cdef class HttpExchange(Exchange):
         """A pipeline that ended without a complete answer leaves nothing that the client could trust."""
         if not self.answered:
             self.answered = True
+            self.end_hooks(None)  # the client has gone
             self.connection.dropped(self)
             self.connection.abort()
         return Exchange.finished(self)

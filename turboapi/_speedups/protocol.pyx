@@ -121,6 +121,7 @@ cdef class HttpProtocol(Connection):
     def __init__(self, Hub hub):
         self.hub = hub
         self.loop = hub.loop
+        self.runner = hub.runner
         self.settings = hub.settings
         self.state = hub.state
         self.queue = []

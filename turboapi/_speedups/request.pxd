@@ -1,3 +1,11 @@
+cdef class ResponseHook:
+    pass
+
+
+cdef class BodyHook(ResponseHook):
+    pass
+
+
 cdef class Exchange:
     # The request line and header section.
     cdef readonly str method
@@ -12,6 +20,9 @@ cdef class Exchange:
     cdef public object payload          # what an opaque route said about its match
     cdef public bint started            # the response's head has been handed over: no other answer is possible
     cdef public list closers            # async callables to await at the very end (open form files)
+    cdef public bint inside             # behind all middleware: the scope shows the route
+    cdef list hooks                     # of the middleware that let the request pass, outermost first; None without any
+    cdef object hooked_send             # ASGI `send` through the hooks, once somebody sends messages
     cdef list errors                    # validation errors collected so far, None without any
     cdef object request                 # the framework's Request, once somebody asked for it
     cdef dict state                     # the ASGI scope, once somebody asked for it
@@ -23,9 +34,15 @@ cdef class Exchange:
     cdef int add_errors(self, list found) except -1
     cpdef object get_request(self, object factory)
     cpdef dict scope(self)
+    cpdef bytes header(self, bytes name)
     cdef object read_body(self)
     cdef object respond(self, int status, list headers, object body)
     cdef object respond_json(self, int status, bytes body, list extra)
     cdef object fail(self, object exc)
-    cdef int flush(self) except -1
+    cdef object settle(self)
+    cdef int add_hook(self, ResponseHook hook) except -1
+    cdef object run_hooks(self, int status, list headers, object body)
+    cdef object through_hooks(self, object send)
+    cdef bint changes_bodies(self)
+    cpdef end_hooks(self, error)
     cdef int finished(self) except -1

@@ -3,6 +3,27 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+class ResponseHook:
+    """What a middleware still has to do with the response to a request that it has let through.
+
+    `head` and `end` are called at most once, and neither may wait.
+    """
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]], /) -> None:
+        """Edit the raw headers (names in lower case) in place, just before they are sent."""
+
+    def end(self, error: BaseException | None, /) -> None:
+        """The last byte has been handed over, or the application has raised `error` instead."""
+
+    def sender(self, send: Callable[[Any], Awaitable[None]], /) -> Callable[[Any], Awaitable[None]]:
+        """The hook as an ASGI `send` around another one, for responses that are sent in messages."""
+
+class BodyHook(ResponseHook):
+    """A hook that changes bodies, too; it overrides `whole` and `sender`."""
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> bytes | Awaitable[bytes]:
+        """Edit the raw headers of a complete response, and return the body to send."""
+
 class Exchange:
     """One request/response pair; see `exchange.HttpExchange` and `asgi.AsgiExchange`."""
 
@@ -18,6 +39,9 @@ class Exchange:
     """Whether the response's head has been handed over: no other answer is possible."""
     closers: list[Callable[[], Awaitable[None]]] | None
     """Called and awaited at the very end, however the request ends."""
+
+    inside: bool
+    """Whether the request has come through all middleware: only then the scope shows the route."""
 
     @property
     def method(self) -> str: ...
@@ -39,5 +63,11 @@ class Exchange:
         It is forgotten when the exchange has ended.
         """
 
+    def header(self, name: bytes) -> bytes | None:
+        """The first value of a header of the request, by its name in lower case."""
+
     def scope(self) -> dict[str, Any]:
         """The ASGI scope of this request; the same dict each time."""
+
+    def end_hooks(self, error: BaseException | None) -> None:
+        """The response is complete, or `error` came instead; no hook sees what is sent from now on."""

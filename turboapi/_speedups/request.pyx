@@ -7,8 +7,39 @@ which it answers. The two entrances subclass it: `http.HttpExchange` (our server
 A verb that may have to wait returns None when it is done, or an awaitable.
 """
 
-from turboapi._speedups.headers cimport find_headers
+import logging
+
+from turboapi._speedups.headers cimport find_header, find_headers
 from turboapi._speedups.query cimport parse_cookies, parse_query
+
+
+logger = logging.getLogger("turboapi.error")
+
+
+cdef class ResponseHook:
+    def head(self, int status, list headers):
+        pass
+
+    def end(self, error):
+        pass
+
+    def sender(self, send):
+        async def hooked_send(message):
+            if message["type"] == "http.response.start":
+                headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
+                self.head(message["status"], headers)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        return hooked_send
+
+
+cdef class BodyHook(ResponseHook):
+    def whole(self, int status, list headers, bytes body):
+        raise NotImplementedError
+
+    def sender(self, send):
+        raise NotImplementedError
 
 
 cdef class Exchange:
@@ -40,6 +71,10 @@ cdef class Exchange:
         """The ASGI scope of this request; the same dict each time."""
         raise NotImplementedError
 
+    cpdef bytes header(self, bytes name):
+        """The first value of a header, or None."""
+        return find_header(self.headers, name)
+
     cdef object read_body(self):
         """Make `body` the whole request body."""
         raise NotImplementedError
@@ -56,11 +91,72 @@ cdef class Exchange:
         """The pipeline raised `exc`: an awaitable that answers it, or raises it further."""
         raise NotImplementedError
 
-    cdef int flush(self) except -1:
-        """Let nothing that has been answered wait for what the pipeline still does."""
+    cdef object settle(self):
+        """Let nothing that has been answered wait for what the pipeline still does; that may have to wait itself."""
+        return None
+
+    # --- what middleware still has to do with the response ------------------------------------------------------------
+
+    cdef int add_hook(self, ResponseHook hook) except -1:
+        if self.hooks is None:
+            self.hooks = []
+        self.hooks.append(hook)
         return 0
+
+    cdef object run_hooks(self, int status, list headers, object body):
+        """Let the hooks edit a complete response, innermost first: its body, or an awaitable of it."""
+        cdef list hooks = self.hooks
+        cdef Py_ssize_t index = len(hooks)
+        if type(body) is not bytes:
+            body = bytes(body)
+        while index > 0:
+            index -= 1
+            hook = hooks[index]
+            if not isinstance(hook, BodyHook):
+                hook.head(status, headers)
+                continue
+            body = hook.whole(status, headers, body)
+            if type(body) is not bytes:
+                return _run_hooks_later(hooks, index, status, headers, body)
+        return body
+
+    cdef object through_hooks(self, object send):
+        """ASGI `send` with the hooks before it."""
+        for hook in self.hooks:
+            send = hook.sender(send)
+        return send
+
+    cdef bint changes_bodies(self):
+        return self.hooks is not None and any([isinstance(hook, BodyHook) for hook in self.hooks])
+
+    cpdef end_hooks(self, error):
+        """The response is complete, or `error` came instead of it; no hook sees what is sent from now on."""
+        cdef list hooks = self.hooks
+        self.hooks = self.hooked_send = None
+        if hooks is None:
+            return
+        for hook in reversed(hooks):
+            try:
+                hook.end(error)
+            except Exception:
+                logger.exception("Exception at the end of a middleware")
 
     cdef int finished(self) except -1:
         """The pipeline has ended, however it ended."""
         self.request = None  # it holds methods of this object: a cycle
         return 0
+
+
+async def _run_hooks_later(list hooks, Py_ssize_t index, int status, list headers, pending):
+    """The rest of `Exchange.run_hooks`, from a hook on that has to wait."""
+    body = await pending
+    while index > 0:
+        index -= 1
+        hook = hooks[index]
+        if not isinstance(hook, BodyHook):
+            hook.head(status, headers)
+            continue
+        body = hook.whole(status, headers, body)
+        if type(body) is not bytes:
+            body = await body
+    return body

@@ -185,13 +185,29 @@ cdef class Runner:
     cdef int run(self, object coroutine) except -1:
         """Run `coroutine` up to its end or its first suspension; in the second case a Task goes on with it."""
         if _EAGER:
-            task = _Task(coroutine, loop=self.loop, eager_start=True)
-            if not task.done():
-                self._keep(task)
-            return 0
-        return self._run_lazily(coroutine)
+            self._run_eagerly(coroutine)
+        elif self.loop in _current:
+            raise RuntimeError(f"Cannot run a coroutine by hand while {_current[self.loop]!r} is being executed.")
+        else:
+            self._run_lazily(coroutine)
+        return 0
 
-    cdef int _run_lazily(self, object coroutine) except -1:
+    cdef object run_inside(self, object coroutine):
+        """The same from inside of another task. Returns the task that goes on, or None."""
+        cdef object outer
+        if _EAGER:
+            return self._run_eagerly(coroutine)
+        outer = _current.pop(self.loop)
+        try:
+            return self._run_lazily(coroutine)
+        finally:
+            _current[self.loop] = outer
+
+    cdef object _run_eagerly(self, object coroutine):
+        cdef object task = _Task(coroutine, loop=self.loop, eager_start=True)
+        return None if task.done() else self._keep(task)
+
+    cdef object _run_lazily(self, object coroutine):
         cdef Continuation continuation = Continuation.__new__(Continuation)
         cdef object context = PyContext_CopyCurrent()
         cdef object task = LazyTask.__new__(LazyTask)
@@ -201,8 +217,6 @@ cdef class Runner:
         continuation.context = context
         continuation.running = True
         task._continuation = continuation
-        if self.loop in _current:
-            raise RuntimeError(f"Cannot run a coroutine by hand while {_current[self.loop]!r} is being executed.")
         _current[self.loop] = task
         PyContext_Enter(context)
         try:
@@ -224,15 +238,15 @@ cdef class Runner:
             del _current[self.loop]
         if not continuation.done:
             task.start()
-            self._keep(task)
-        elif continuation.failure is not None or Py_REFCNT(<PyObject*> task) > 1:
+            return self._keep(task)
+        if continuation.failure is not None or Py_REFCNT(<PyObject*> task) > 1:
             task.start()
-        return 0
+        return None
 
-    cdef int _keep(self, object task) except -1:
+    cdef object _keep(self, object task):
         self.suspended.add(task)
         task.add_done_callback(self.suspended.discard)
-        return 0
+        return task
 
     cdef int cancel_all(self) except -1:
         for task in list(self.suspended):

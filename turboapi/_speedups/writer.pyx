@@ -144,6 +144,15 @@ cdef bytes json_response(int status, bytes body, list extra, int flags):
     )
 
 
+cdef list json_headers(int status, bytes body, list extra):
+    """The header pairs of such a response, for those who send it in another way."""
+    cdef list headers = [(b"content-length", b"%d" % len(body))] if allows_body(status) else []
+    headers.append((b"content-type", b"application/json"))
+    if extra is not None:
+        headers += extra
+    return headers
+
+
 cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags):
     """Status line and header section; `length` is written when flags have WRITE_LENGTH."""
     return _write(status, headers, b"", length, b"", flags)

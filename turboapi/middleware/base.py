@@ -6,20 +6,27 @@ forwards the rest of it:
 
     client <- send <- dispatch's response <- stream <- inner application (task)
     client -> receive -> _CachedRequest.wrapped_receive -> inner application
+
+On the built-in server the inner application is what is left of the compiled pipeline, begun by `Inside.start`; a
+response that is complete at once is taken over as it is, and only one that comes in parts goes through a stream.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from turboapi._speedups import Exchange, InnerExchange, Inside, Layer
 from turboapi._utils import create_collapsing_task_group
 from turboapi.exceptions import ClientDisconnect
+from turboapi.middleware.hooks import NativeMiddleware
 from turboapi.requests import Request
 from turboapi.responses import Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +35,8 @@ __all__ = ["BaseHTTPMiddleware", "DispatchFunction", "RequestResponseEndpoint"]
 
 RequestResponseEndpoint = Callable[[Request], Awaitable[Response]]
 DispatchFunction = Callable[[Request, RequestResponseEndpoint], Awaitable[Response]]
+_DISPATCH = 2
+
 BodyStreamGenerator = AsyncGenerator[bytes | MutableMapping[str, Any], None]
 AsyncContentStream = AsyncIterable[str | bytes | memoryview | MutableMapping[str, Any]]
 
@@ -180,7 +189,109 @@ class _Downstream:
         return {"type": "http.disconnect"} if self.response_sent.is_set() else message
 
 
-class BaseHTTPMiddleware:
+class _InnerDownstream(_Downstream):
+    """The same behind a layer of the built-in server: inside is the rest of the pipeline."""
+
+    def __init__(self, inside: Inside, request: _CachedRequest, send: Send) -> None:
+        self.inside = inside
+        self.request = request
+        self.client_send = send
+        self.error: Exception | None = None
+        self.exchange: InnerExchange | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.waiter: asyncio.Future[None] | None = None
+        self.head: Message | None = None
+        self.info: Mapping[str, Any] | None = None
+
+    @cached_property
+    def response_sent(self) -> anyio.Event:  # type: ignore[override]  # made when somebody waits for it
+        return anyio.Event()
+
+    async def call_next(self, request: Request) -> Response:
+        """Start what is inside and return its response as soon as it has begun."""
+        body = self.take_body()
+        self.exchange, self.task = self.inside.start(
+            body, self.receive_or_disconnect, self.send, self.progress, self.response_sent_wait
+        )
+        exchange = self.exchange
+        while not exchange.ended and exchange.whole is None and self.head is None:
+            self.waiter = asyncio.get_running_loop().create_future()
+            await self.waiter
+        if exchange.whole is not None:
+            return _InnerResponse(exchange.status, exchange.response_headers, exchange.whole)
+        if self.head is not None:
+            response = _StreamingResponse(content=self.body_stream(), status_code=self.head["status"], info=self.info)
+            response.raw_headers = self.head.get("headers", [])
+            return response
+        if exchange.error is None:
+            raise RuntimeError("No response returned.")
+        raise exchange.error
+
+    def take_body(self) -> bytes | None:
+        """Return the body for what is inside; None where it is to be received."""
+        request = self.request
+        if getattr(request, "_body", None) is not None:
+            request._wrapped_rcv_consumed = True
+            return request._body
+        if request._stream_consumed:
+            request._wrapped_rcv_consumed = True
+            return b""
+        if not self.inside.needs_body or request._receive != self.inside.receive:
+            return None
+        request._stream_consumed = request._wrapped_rcv_consumed = True
+        return self.inside.body
+
+    def progress(self) -> None:
+        """The response has begun, or everything inside has ended."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def response_sent_wait(self) -> Awaitable[None]:
+        return self.response_sent.wait()
+
+    async def send(self, message: Message) -> None:
+        """Send for what is inside, whose response comes in parts."""
+        match message["type"]:
+            case "http.response.debug":
+                self.info = message["info"]
+            case "http.response.early_hint":
+                await self.client_send(message)
+            case "http.response.start":
+                self.send_stream, self.receive_stream = anyio.create_memory_object_stream[Message]()
+                self.head = message
+                self.progress()
+            case _:
+                await super().send(message)
+
+    def close(self) -> None:
+        """Tell the application that its response is over, sent or discarded."""
+        if self.head is not None:
+            self.receive_stream.close()
+        if self.task is not None:
+            self.response_sent.set()
+
+    async def finish(self) -> None:
+        """Let what is inside end: its background tasks, its dependencies' exit code. Raises what it raises."""
+        self.close()
+        if self.task is not None:
+            await asyncio.wait([self.task])
+        if self.head is not None:
+            self.send_stream.close()
+        exchange = self.exchange
+        if exchange is not None and exchange.error is not None and (exchange.started or exchange.whole is not None):
+            raise exchange.error
+
+    async def cancel(self) -> None:
+        """End what is inside: nobody waits for it any more."""
+        self.close()
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+        if self.head is not None:
+            self.send_stream.close()
+
+
+class BaseHTTPMiddleware(NativeMiddleware):
     """Base class of middleware that overrides `dispatch(request, call_next)`, or is given it as an argument.
 
     `await call_next(request)` runs the rest of the application and returns its response, to be returned as it is,
@@ -206,6 +317,30 @@ class BaseHTTPMiddleware:
                 downstream.close()
         if downstream.error is not None:
             raise downstream.error
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(BaseHTTPMiddleware, "__call__") else Layer(_DISPATCH, self._answer, self)
+
+    async def _answer(self, exchange: Exchange, inside: Inside) -> None:
+        """Answer a request on the built-in server."""
+        scope, receive, send = exchange.scope(), cast(Any, exchange).receive, cast(Any, exchange).send
+        request = _CachedRequest(scope, receive, send)
+        downstream = _InnerDownstream(inside, request, send)
+        try:
+            response = await self.dispatch_func(request, downstream.call_next)
+            if type(response) is _InnerResponse and response.is_plain and not inside.changes_bodies:
+                pending = inside.answer(response.status_code, response.raw_headers, response.whole)
+                if pending is not None:
+                    await pending
+            elif inside.is_native(response):
+                await inside.reply(response)
+            else:
+                await response(scope, request.wrapped_receive, send)
+        except BaseException:
+            await downstream.cancel()
+            raise
+        await downstream.finish()
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Return the response to `request`; subclasses override it."""
@@ -245,3 +380,37 @@ class _StreamingResponse(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         if self.background is not None:
             await self.background()
+
+
+class _InnerResponse(_StreamingResponse):
+    """A response that was complete at once: its body becomes a stream only for those who look at it as one."""
+
+    def __init__(self, status_code: int, headers: list[tuple[bytes, bytes]], whole: bytes) -> None:
+        self.info = None
+        self.status_code = status_code
+        self.raw_headers = headers
+        self.background = None
+        self.media_type = None
+        self.whole = whole
+        self._iterator: Any = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body is still what it was, and nothing is to be done after it."""
+        return self._iterator is None and self.background is None
+
+    @property
+    def body_iterator(self) -> Any:
+        """The body as an asynchronous iterator of its parts. Can be set."""
+        if self._iterator is None:
+            self._iterator = _parts(self.whole)
+        return self._iterator
+
+    @body_iterator.setter
+    def body_iterator(self, value: Any) -> None:
+        self._iterator = value
+
+
+async def _parts(body: bytes) -> AsyncGenerator[bytes, None]:
+    if body:
+        yield body

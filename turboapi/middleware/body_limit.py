@@ -11,8 +11,12 @@ scope and give their own limit. A body that is too large shows in three places:
 
 from __future__ import annotations
 
+from typing import Any
+
+from turboapi._speedups import Layer
 from turboapi.datastructures import Headers
 from turboapi.exceptions import StarletteHTTPException
+from turboapi.middleware.hooks import AS_ASGI, Exchange, NativeMiddleware
 from turboapi.responses import PlainTextResponse
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -40,7 +44,7 @@ class RequestBodyLimitResponseSent(Exception):
     """Stops an application whose response was replaced by the 413 that is sent already."""
 
 
-class RequestBodyLimitMiddleware:
+class RequestBodyLimitMiddleware(NativeMiddleware):
     """Answers 413 to requests whose body has more than `max_body_size` bytes."""
 
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
@@ -52,6 +56,27 @@ class RequestBodyLimitMiddleware:
             await self.app(scope, receive, send)
             return
         await RequestBodyLimitResponder(self.app, self.max_body_size)(scope, receive, send)
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(RequestBodyLimitMiddleware, "__call__") else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> Any:
+        """Let pass what has no body, and leave everything else to the counting."""
+        return keep_body_below(exchange, self.max_body_size)
+
+
+def keep_body_below(exchange: Exchange, max_body_size: int) -> Any:
+    """Return None for a request whose body is known to be no larger; any other has to be counted, under ASGI."""
+    if exchange.header(b"transfer-encoding") is not None:
+        return AS_ASGI
+    length = exchange.header(b"content-length")
+    if length is None:
+        return None
+    if not length.isdigit() or int(length) > max_body_size:
+        return AS_ASGI
+    exchange.scope()[MAX_BODY_SIZE_SCOPE_KEY] = max_body_size
+    return None
 
 
 class RequestBodyLimitResponder:

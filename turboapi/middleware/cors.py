@@ -10,7 +10,9 @@ import functools
 import re
 from collections.abc import Collection
 
+from turboapi._speedups import Layer
 from turboapi.datastructures import Headers, MutableHeaders
+from turboapi.middleware.hooks import Exchange, NativeMiddleware, ResponseHook
 from turboapi.responses import PlainTextResponse, Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,7 +31,7 @@ _PREFLIGHT_VARY = ", ".join(
 )
 
 
-class CORSMiddleware:
+class CORSMiddleware(NativeMiddleware):
     """Answers preflight requests, and adds the headers that let the allowed origins read the other responses.
 
     Args:
@@ -69,6 +71,10 @@ class CORSMiddleware:
         self.allow_private_network = allow_private_network
         self.simple_headers = self._build_simple_headers(expose_headers)
         self.preflight_headers = self._build_preflight_headers(header_names, max_age)
+        self._raw_simple_headers = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()
+        ]
+        self._without_origin = _CORSHook(self, None)
 
     def _build_simple_headers(self, expose_headers: Collection[str]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -102,6 +108,20 @@ class CORSMiddleware:
             await response(scope, receive, send)
         else:
             await self.simple_response(scope, receive, send, request_headers=headers)
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if a method that only ASGI calls is overridden."""
+        overridden = self.has_own(CORSMiddleware, "__call__", "simple_response", "send", "allow_explicit_origin")
+        return None if overridden else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> Response | ResponseHook:
+        """Answer a preflight request, or leave the hook that adds the headers."""
+        origin = exchange.header(b"origin")
+        if origin is None:
+            return self._without_origin
+        if exchange.method == "OPTIONS" and exchange.header(b"access-control-request-method") is not None:
+            return self.preflight_response(request_headers=Headers(raw=exchange.headers))
+        return _CORSHook(self, origin.decode("latin-1"))
 
     def is_allowed_origin(self, origin: str) -> bool:
         """Whether pages of `origin` may read responses."""
@@ -177,3 +197,27 @@ class CORSMiddleware:
         """Allow exactly the origin that asks."""
         headers["Access-Control-Allow-Origin"] = origin
         headers.add_vary_header("Origin")
+
+
+class _CORSHook(ResponseHook):
+    """Adds the headers to a response that is no answer to a preflight request."""
+
+    __slots__ = ("middleware", "origin")
+
+    def __init__(self, middleware: CORSMiddleware, origin: str | None) -> None:
+        self.middleware = middleware
+        self.origin = origin
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        middleware, origin = self.middleware, self.origin
+        for name, _ in headers:
+            if name == b"vary" or name.startswith(b"access-control-"):
+                middleware._add_headers(MutableHeaders(raw=headers), origin)
+                return
+        # PERF: none of the headers is there yet, so nothing has to be replaced.
+        if origin is not None:
+            headers += middleware._raw_simple_headers
+            if middleware.preflight_explicit_allow_origin and middleware.is_allowed_origin(origin=origin):
+                headers[:] = [pair for pair in headers if pair[0] != b"access-control-allow-origin"]
+                headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+        headers.append((b"vary", b"Origin"))

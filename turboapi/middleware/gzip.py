@@ -8,6 +8,7 @@ start goes out at once and nothing is changed.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Awaitable
 from functools import lru_cache
 from typing import NoReturn
 
@@ -15,7 +16,9 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
+from turboapi._speedups import Layer
 from turboapi.datastructures import Headers, MutableHeaders
+from turboapi.middleware.hooks import BodyHook, Exchange, NativeMiddleware
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = [
@@ -77,7 +80,7 @@ def _patterns_of(media_type: str) -> set[str]:
     return patterns
 
 
-class GZipMiddleware:
+class GZipMiddleware(NativeMiddleware):
     """Compresses responses for the clients that accept gzip, and tells caches that it depends on the client.
 
     Args:
@@ -102,14 +105,28 @@ class GZipMiddleware:
         self.compresslevel = compresslevel
         self.thread_minimum_size = thread_minimum_size
         self.exclude_content_types = _media_types(tuple(exclude_content_types))
+        self._gzip_hook = _CompressionHook(self, accepts_gzip=True)
+        self._identity_hook = _CompressionHook(self, accepts_gzip=False)
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(GZipMiddleware, "__call__") else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> BodyHook:
+        """Leave the hook that compresses, or says in Vary that it would have."""
+        accepted = exchange.header(b"accept-encoding")
+        return self._gzip_hook if accepted is not None and b"gzip" in accepted else self._identity_hook
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         accepts_gzip = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        responder = self._gzip_responder() if accepts_gzip else self._identity_responder()
-        await responder(scope, receive, send)
+        await self.make_responder(accepts_gzip)(scope, receive, send)
+
+    def make_responder(self, accepts_gzip: bool) -> IdentityResponder:
+        """Return what answers one request."""
+        return self._gzip_responder() if accepts_gzip else self._identity_responder()
 
     def _gzip_responder(self) -> IdentityResponder:
         return GZipResponder(
@@ -122,6 +139,27 @@ class GZipMiddleware:
 
     def _identity_responder(self) -> IdentityResponder:
         return IdentityResponder(self.app, self.minimum_size, exclude_content_types=self.exclude_content_types)
+
+
+class _CompressionHook(BodyHook):
+    """Does the same on the built-in server; it knows nothing of a single response."""
+
+    def __init__(self, middleware: GZipMiddleware, accepts_gzip: bool) -> None:
+        self.middleware = middleware
+        self.accepts_gzip = accepts_gzip
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | Awaitable[bytes]:
+        if len(body) < self.middleware.minimum_size:
+            return body
+        responder = self.middleware.make_responder(self.accepts_gzip)
+        if responder.exempts(status, headers):
+            return body
+        return responder.compress_whole(headers, body)
+
+    def sender(self, send: Send) -> Send:
+        responder = self.middleware.make_responder(self.accepts_gzip)
+        responder.send = send
+        return responder.send_with_compression
 
 
 class IdentityResponder:
@@ -175,13 +213,17 @@ class IdentityResponder:
     async def _on_start(self, message: Message) -> None:
         self.initial_message = message
         message.setdefault("headers", [])
-        headers = Headers(raw=message["headers"])
+        if self.exempts(message["status"], message["headers"]):
+            await self.send(message)
+
+    def exempts(self, status: int, raw_headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether a response with such a head is left alone."""
+        headers = Headers(raw=raw_headers)
         patterns = _patterns_of(_media_type(headers.get("content-type", "")))
         self.content_encoding_set = "content-encoding" in headers
-        self.partial_response = message["status"] == 206
+        self.partial_response = status == 206
         self.content_type_is_excluded = not patterns.isdisjoint(self.exclude_content_types)
-        if self._is_exempt:
-            await self.send(message)
+        return self._is_exempt
 
     async def _on_body(self, message: Message) -> None:
         body = message.get("body", b"")
@@ -198,16 +240,25 @@ class IdentityResponder:
     async def _compress_first(self, message: Message, body: bytes, more_body: bool) -> None:
         """Compress the body in `message`, the first of the response, and describe it in the headers."""
         compressed = await self.apply_compression(body, more_body=more_body)
-        headers = MutableHeaders(raw=self.initial_message["headers"])
+        # HTTP/1.1 has trailers in chunked bodies only.
+        is_open = more_body or self.initial_message.get("trailers", False)
+        message["body"] = self._describe(self.initial_message["headers"], body, compressed, is_open)
+
+    def _describe(self, raw_headers: list[tuple[bytes, bytes]], body: bytes, compressed: bytes, is_open: bool) -> bytes:
+        """Describe the first part of a body in the headers, and return it."""
+        headers = MutableHeaders(raw=raw_headers)
         headers.add_vary_header("Accept-Encoding")
-        if compressed == body:
-            return
-        message["body"] = compressed
-        headers["Content-Encoding"] = self.content_encoding
-        if more_body or self.initial_message.get("trailers", False):  # HTTP/1.1 has trailers in chunked bodies only
-            del headers["Content-Length"]
-        else:
-            headers["Content-Length"] = str(len(compressed))
+        if compressed != body:
+            headers["Content-Encoding"] = self.content_encoding
+            if is_open:
+                del headers["Content-Length"]
+            else:
+                headers["Content-Length"] = str(len(compressed))
+        return compressed
+
+    def compress_whole(self, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | Awaitable[bytes]:
+        """Compress a complete response, whose headers are edited; the awaitable of its body where a thread does it."""
+        return self._describe(headers, body, body, is_open=False)
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         """Return what to send for the next piece of the body; the last one comes with `more_body=False`."""
@@ -239,6 +290,14 @@ class GZipResponder(IdentityResponder):
         if self._compressor is None:
             self._compressor = zlib.compressobj(self.compresslevel, zlib.DEFLATED, _GZIP_FORMAT)
         return self._compressor
+
+    def compress_whole(self, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | Awaitable[bytes]:
+        if len(body) >= self.thread_minimum_size:
+            return self._compress_in_thread(headers, body)
+        return self._describe(headers, body, self._compress_body(body, False), is_open=False)
+
+    async def _compress_in_thread(self, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+        return self._describe(headers, body, await self.apply_compression(body, more_body=False), is_open=False)
 
     async def apply_compression(self, body: bytes, *, more_body: bool) -> bytes:
         if len(body) < self.thread_minimum_size:

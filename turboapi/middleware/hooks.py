@@ -1,4 +1,4 @@
-"""Middleware written as hooks: what is done before the application sees a request, and with the head of its response.
+"""Middleware written as hooks: what is done before the application sees a request, and with its response.
 
 A `HookMiddleware` is written once. Under any ASGI server, or among other ASGI middleware, it is an ASGI application
 around the one inside; the built-in server runs its hooks without any ASGI messages.
@@ -10,29 +10,41 @@ from collections.abc import Awaitable
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-from turboapi._speedups import AsgiExchange, Exchange
+from turboapi._speedups import AS_ASGI, AsgiExchange, BodyHook, Exchange, Layer, ResponseHook
 from turboapi.responses import Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HookMiddleware", "ResponseHook"]
+__all__ = ["AS_ASGI", "BodyHook", "Exchange", "Found", "HookMiddleware", "NativeMiddleware", "ResponseHook"]
+
+Found = None | Response | ResponseHook
+"""What a hook may return: nothing more to do, the answer, or what to do with the answer."""
+
+_HOOK, _ASYNC_HOOK = 0, 1
 
 
-class ResponseHook:
-    """What a middleware still has to do with the response to a request that it has let through.
+class NativeMiddleware:
+    """Base class of the middleware that the built-in server can run as one of its layers.
 
-    Both methods are called at most once, and neither may wait.
+    As a layer it must do what it does as an ASGI application.
     """
 
-    __slots__ = ()
+    app: ASGIApp
 
-    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Edit the raw headers (names in lower case) in place, just before they are sent."""
+    def layer(self) -> Layer | None:
+        """Return the layer; None: a subclass has changed what only ASGI would run."""
+        raise NotImplementedError
 
-    def end(self, error: BaseException | None) -> None:
-        """The last byte has been handed over, or the application has raised `error`, or has been cancelled by it."""
+    def has_own(self, base: type, *names: str) -> bool:
+        """Whether a subclass of `base` has overridden one of its methods."""
+        return any(getattr(type(self), name) is not getattr(base, name) for name in names)
+
+    def hook_layer(self) -> Layer:
+        """Return the layer that calls `before`."""
+        before = cast(Any, self).before
+        return Layer(_ASYNC_HOOK if iscoroutinefunction(before) else _HOOK, before, self)
 
 
-class HookMiddleware:
+class HookMiddleware(NativeMiddleware):
     """Base class of middleware that overrides `before`.
 
     Args:
@@ -42,7 +54,7 @@ class HookMiddleware:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
-    def before(self, exchange: Exchange) -> None | Response | ResponseHook | Awaitable[None | Response | ResponseHook]:
+    def before(self, exchange: Exchange) -> Found | Awaitable[Found]:
         """Look at a request; `async def` if that has to wait.
 
         Returns:
@@ -51,6 +63,10 @@ class HookMiddleware:
             A `Response`: this is the answer, and the application does not see the request.
         """
         raise NotImplementedError
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(HookMiddleware, "__call__") else self.hook_layer()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -68,23 +84,20 @@ class HookMiddleware:
 async def _run_hooked(app: ASGIApp, hook: ResponseHook, scope: Scope, receive: Receive, send: Send) -> None:
     has_ended = False
 
-    async def hooked_send(message: Message) -> None:
+    def end(error: BaseException | None) -> None:
         nonlocal has_ended
-        if message["type"] == "http.response.start":
-            headers = [(bytes(name).lower(), bytes(value)) for name, value in message.get("headers", ())]
-            hook.head(message["status"], headers)
-            message = {**message, "headers": headers}
-        await send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False) and not has_ended:
-            has_ended = True
-            hook.end(None)
-
-    try:
-        await app(scope, receive, hooked_send)
-    except BaseException as error:
         if not has_ended:
             has_ended = True
             hook.end(error)
+
+    async def send_and_end(message: Message) -> None:
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            end(None)
+
+    try:
+        await app(scope, receive, hook.sender(send_and_end))
+    except BaseException as error:
+        end(error)
         raise
-    if not has_ended:
-        hook.end(None)  # the client has gone
+    end(None)  # the client has gone

@@ -10,7 +10,9 @@ import json
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Literal
 
+from turboapi._speedups import Layer
 from turboapi.datastructures import MutableHeaders, Secret
+from turboapi.middleware.hooks import Exchange, NativeMiddleware, ResponseHook
 from turboapi.requests import HTTPConnection
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,7 +28,7 @@ _MISSING_ITSDANGEROUS = (
 _IN_THE_PAST = "expires=Thu, 01 Jan 1970 00:00:00 GMT; "
 
 
-class SessionMiddleware:
+class SessionMiddleware(NativeMiddleware):
     """Puts a `Session` into the scope, where it is `request.session`.
 
     Args:
@@ -73,16 +75,30 @@ class SessionMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        loaded = self._load(HTTPConnection(scope).cookies.get(self.session_cookie))
-        scope["session"] = Session() if loaded is None else loaded
+        had_cookie = self._open_session(scope)
 
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
-                self._add_headers(MutableHeaders(scope=message), scope["session"], had_cookie=loaded is not None)
+                self._add_headers(MutableHeaders(scope=message), scope["session"], had_cookie)
             await send(message)
 
         await self.app(scope, receive, send_with_cookie)
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(SessionMiddleware, "__call__") else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> ResponseHook:
+        """Put the session into the scope, and leave the hook that sends it back."""
+        scope = exchange.scope()
+        return _SessionHook(self, scope, self._open_session(scope))
+
+    def _open_session(self, scope: Scope) -> bool:
+        """Put the session into the scope; whether there was one."""
+        loaded = self._load(HTTPConnection(scope).cookies.get(self.session_cookie))
+        scope["session"] = Session() if loaded is None else loaded
+        return loaded is not None
 
     def _load(self, cookie: str | None) -> Session | None:
         """Return the session in a cookie; None if it is not there, was tampered with, or is too old."""
@@ -107,6 +123,20 @@ class SessionMiddleware:
 
     def _cookie(self, value: str, lifetime: str) -> str:
         return f"{self.session_cookie}={value}; path={self.path}; {lifetime}{self.security_flags}"
+
+
+class _SessionHook(ResponseHook):
+    """Sends the session back."""
+
+    __slots__ = ("had_cookie", "middleware", "scope")
+
+    def __init__(self, middleware: SessionMiddleware, scope: Scope, had_cookie: bool) -> None:
+        self.middleware = middleware
+        self.scope = scope
+        self.had_cookie = had_cookie
+
+    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.middleware._add_headers(MutableHeaders(raw=headers), self.scope["session"], self.had_cookie)
 
 
 def _make_signer(secret_key: str) -> tuple[TimestampSigner, type[Exception]]:

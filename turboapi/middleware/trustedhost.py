@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from turboapi._speedups import Layer
 from turboapi._utils import parse_host_header
 from turboapi.datastructures import URL, Headers
+from turboapi.middleware.hooks import Exchange, NativeMiddleware
 from turboapi.responses import PlainTextResponse, RedirectResponse, Response
 from turboapi.types import ASGIApp, Receive, Scope, Send
 
@@ -22,7 +24,7 @@ def _is_pattern(text: str) -> bool:
     return "*" not in text[1:] and (text == "*" or not text.startswith("*") or text.startswith("*."))
 
 
-class TrustedHostMiddleware:
+class TrustedHostMiddleware(NativeMiddleware):
     """Answers 400 unless the host is one of `allowed_hosts`, or below one that is written like "*.example.com".
 
     Without `allowed_hosts`, or with "*" among them, everything passes. `www_redirect`: a host that is only allowed with
@@ -42,6 +44,21 @@ class TrustedHostMiddleware:
         self.allowed_hosts = [pattern.lower() for pattern in allowed_hosts]
         self.allow_any = "*" in allowed_hosts
         self.www_redirect = www_redirect
+        self._passed: bytes | None = None  # the last Host that did: nearly always the next one, too
+
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(TrustedHostMiddleware, "__call__") else self.hook_layer()
+
+    def before(self, exchange: Exchange) -> Response | None:
+        """Return the response to a request that may not pass, None for one that may."""
+        host = exchange.header(b"host")
+        if self.allow_any or (host is not None and host == self._passed):
+            return None
+        refusal = self._refusal(exchange.scope())
+        if refusal is None:
+            self._passed = host
+        return refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = None
