@@ -61,8 +61,16 @@ _HOMES = {
 # the same for what FastAPI leaves to Starlette
 _STARLETTE_HOMES = {
     "background": ("BackgroundTask",),
+    "authentication": ("AuthCredentials", "AuthenticationBackend", "AuthenticationError", "SimpleUser"),
     "middleware": ("Middleware",),
+    "middleware.authentication": ("AuthenticationMiddleware",),
     "middleware.base": ("BaseHTTPMiddleware",),
+    "middleware.body_limit": ("RequestBodyLimitMiddleware",),
+    "middleware.cors": ("CORSMiddleware",),
+    "middleware.gzip": ("GZipMiddleware",),
+    "middleware.httpsredirect": ("HTTPSRedirectMiddleware",),
+    "middleware.sessions": ("SessionMiddleware",),
+    "middleware.trustedhost": ("TrustedHostMiddleware",),
     "routing": ("Host", "Mount", "Route", "Router"),
 }
 

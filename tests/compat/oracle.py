@@ -30,7 +30,7 @@ def examples(count: int) -> settings:
 _SWALLOWED = ("UnboundLocalError", "FastAPIError")
 _SWALLOWED_NAME = re.compile(rf"\b{_SWALLOWED[0]}\b")
 COMPARED_HEADERS = (b"content-type", b"location", b"www-authenticate", b"set-cookie", b"cache-control", b"content-length", b"etag",
-                    b"last-modified", b"accept-ranges", b"content-range", b"content-disposition", b"vary")  # fmt: skip
+                    b"last-modified", b"accept-ranges", b"content-range", b"content-disposition", b"vary", b"content-encoding")  # fmt: skip
 
 
 def _number(text: str) -> tuple[str, str]:
@@ -63,7 +63,7 @@ def view(answer: Answer) -> dict[str, Any]:
         seen[name.decode()] = answer.all(name)
     if answer.all(b"content-length") == [b"%d" % len(answer.body)]:
         seen["content-length"] = "right"  # the spelling of numbers in JSON may differ
-    seen["x-*"] = [pair for pair in answer.headers if pair[0].startswith(b"x-")]
+    seen["x-*"] = [pair for pair in answer.headers if pair[0].startswith((b"x-", b"access-control-"))]
     seen["allow"] = {method.strip() for value in answer.all(b"allow") for method in value.split(b",")}
     return seen
 

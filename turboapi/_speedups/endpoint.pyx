@@ -451,15 +451,15 @@ cdef class Site:
         found = self.router.match(exchange.method, self._route_path(exchange.path), exchange)
         if found is None:
             exchange.target = self.unmatched
-            return 0
-        exchange.path_params = found.params
-        exchange.payload = found.payload
-        if found.full or found.payload is not None:
-            exchange.target = found.entry.target
         else:
-            exchange.target = self.not_allowed
-            exchange.payload = found.entry.target
-        if exchange.state is not None and self.add_to_scope is not None:
+            exchange.path_params = found.params
+            exchange.payload = found.payload
+            if found.full or found.payload is not None:
+                exchange.target = found.entry.target
+            else:
+                exchange.target = self.not_allowed
+                exchange.payload = found.entry.target
+        if exchange.state is not None and self.add_to_scope is not None and self.layers is None:
             self.add_to_scope(exchange.state, exchange)
         return 0
 

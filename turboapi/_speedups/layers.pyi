@@ -120,6 +120,9 @@ class Inside:
     def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None] | None:
         """Answer the outer exchange by a complete response: None, or an awaitable."""
 
+    def settle(self) -> Awaitable[None] | None:
+        """None, or an awaitable for the moment at which the answer has been sent through the layers outside."""
+
     def is_native(self, response: Any) -> bool:
         """Whether `reply` may answer by the response without calling it."""
 

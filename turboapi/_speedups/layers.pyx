@@ -237,6 +237,10 @@ cdef class Inside:
         """Answer the outer exchange by a complete response: None, or an awaitable."""
         return self.exchange.respond(status, headers, body)
 
+    def settle(self):
+        """None, or an awaitable for the moment at which the answer has been sent through the layers outside."""
+        return self.exchange.settle()
+
     def is_native(self, response):
         """Whether `reply` may answer by the response without calling it."""
         return self.layers.hooks.is_native(type(response))

@@ -272,6 +272,8 @@ class _InnerDownstream(_Downstream):
 
     async def finish(self) -> None:
         """Let what is inside end: its background tasks, its dependencies' exit code. Raises what it raises."""
+        if self.task is not None and (settled := self.inside.settle()) is not None:
+            await settled
         self.close()
         if self.task is not None:
             await asyncio.wait([self.task])

@@ -21,6 +21,7 @@ __all__ = ["ALL_METHODS", "SAFELISTED_HEADERS", "CORSMiddleware"]
 ALL_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY")
 SAFELISTED_HEADERS = {"Accept", "Accept-Language", "Content-Language", "Content-Type"}
 
+_ALLOW_ORIGIN = b"access-control-allow-origin"
 _PREFLIGHT_VARY = ", ".join(
     (
         "Origin",
@@ -74,6 +75,9 @@ class CORSMiddleware(NativeMiddleware):
         self._raw_simple_headers = [
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()
         ]
+        # An explicit origin takes the place of "*", or stands behind the other headers.
+        simple = self._raw_simple_headers
+        self._around_explicit_origin = ([], simple[1:]) if self.allow_all_origins else (simple, [])
         self._without_origin = _CORSHook(self, None)
 
     def _build_simple_headers(self, expose_headers: Collection[str]) -> dict[str, str]:
@@ -216,8 +220,9 @@ class _CORSHook(ResponseHook):
                 return
         # PERF: none of the headers is there yet, so nothing has to be replaced.
         if origin is not None:
-            headers += middleware._raw_simple_headers
             if middleware.preflight_explicit_allow_origin and middleware.is_allowed_origin(origin=origin):
-                headers[:] = [pair for pair in headers if pair[0] != b"access-control-allow-origin"]
-                headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+                before, after = middleware._around_explicit_origin
+                headers += [*before, (_ALLOW_ORIGIN, origin.encode("latin-1")), *after]
+            else:
+                headers += middleware._raw_simple_headers
         headers.append((b"vary", b"Origin"))
