@@ -124,7 +124,7 @@ cdef bint _is_changed(Exchange exchange):
         (path != exchange.path and path != scope["root_path"] + exchange.path)
         or scope["method"] != exchange.method
         or scope["query_string"] != exchange.query_string
-        or scope["headers"] is not exchange.headers
+        or (scope["headers"] is not exchange.headers and scope["headers"] != exchange.headers)  # `Headers` copies them
     )
 
 
