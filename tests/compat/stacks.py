@@ -242,4 +242,6 @@ def stack_requests(draw: st.DrawFn) -> Request:
         method = draw(st.sampled_from(["GET", "GET", "GET", "GET", "HEAD", "OPTIONS"]))
         return Request(method, draw(st.sampled_from(PATHS)).encode(), headers, b"", pieces)
     target = draw(st.sampled_from([b"/echo", b"/item", b"/sub/plain", b"/small"]))
-    return Request("POST", target, (*headers, (b"content-type", b"application/json")), draw(st.sampled_from(BODIES)), pieces)
+    return Request(
+        "POST", target, (*headers, (b"content-type", b"application/json")), draw(st.sampled_from(BODIES)), pieces
+    )

@@ -214,6 +214,7 @@ class _InnerDownstream(_Downstream):
             body, self.receive_or_disconnect, self.send, self.progress, self.response_sent_wait
         )
         exchange = self.exchange
+        self.progress()
         while not exchange.ended and exchange.whole is None and self.head is None:
             self.waiter = asyncio.get_running_loop().create_future()
             await self.waiter
@@ -243,6 +244,8 @@ class _InnerDownstream(_Downstream):
 
     def progress(self) -> None:
         """The response has begun, or everything inside has ended."""
+        if self.head is not None and self.exchange is not None and self.exchange.ended:
+            self.send_stream.close()  # there is no more of it
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -277,8 +280,6 @@ class _InnerDownstream(_Downstream):
         self.close()
         if self.task is not None:
             await asyncio.wait([self.task])
-        if self.head is not None:
-            self.send_stream.close()
         exchange = self.exchange
         if exchange is not None and exchange.error is not None and (exchange.started or exchange.whole is not None):
             raise exchange.error
@@ -289,8 +290,6 @@ class _InnerDownstream(_Downstream):
         if self.task is not None:
             self.task.cancel()
             await asyncio.wait([self.task])
-        if self.head is not None:
-            self.send_stream.close()
 
 
 class BaseHTTPMiddleware(NativeMiddleware):
