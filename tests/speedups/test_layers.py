@@ -317,7 +317,7 @@ def test_bad_headers_of_a_hook_are_refused_before_a_byte_is_sent(wire, caplog):
 def test_nothing_of_a_request_is_left(wire, stack, caplog):
     caplog.set_level(
         logging.CRITICAL + 1, "turboapi.error"
-    )  # what is logged is kept, and the exception's frames with it
+    )  # its records keep frames
     dead = []
 
     def watch(value):
