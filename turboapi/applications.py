@@ -18,7 +18,7 @@ from turboapi._exception_handler import lookup_exception_handler
 from turboapi._frontend import Fallback, resolve_check_dir
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
-from turboapi._speedups import Endpoint, Layer, Layers, Site, reply
+from turboapi._speedups import Endpoint, Layer, Layers, Site, log_and_answer_500, reply
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
 from turboapi.datastructures import Default, DefaultPlaceholder, State
@@ -366,6 +366,7 @@ class _ErrorAnswers:
         self.status_handlers = {key: handler for key, handler in expected.items() if isinstance(key, int)}
         self.class_handlers = ExceptionMiddleware(app, expected)._exception_handlers
         self.unexpected = ServerErrorMiddleware(app, unexpected, app.debug)
+        self.found_keys: dict[Any, dict[str, Any]] = {}
         self.scope_keys = {"app": app, **({"root_path": app.root_path} if app.root_path else {})}
 
     def layers(self, layers: list[Layer]) -> Layers | None:
@@ -385,10 +386,23 @@ class _ErrorAnswers:
         scope.update(self.scope_keys)
 
     def add_to_scope(self, scope: Any, exchange: Any) -> None:
-        """Add what the middleware stack adds to the scope."""
+        """Add what the middleware stack and the routing add to the scope."""
+        found = self.found_keys.get(exchange.target)
+        if found is None or "router" in scope:
+            self._find_keys(scope, exchange)
+        else:
+            scope.update(found)
+            scope["path_params"] = {} if exchange.path_params is None else dict(exchange.path_params)
+
+    def _find_keys(self, scope: Any, exchange: Any) -> None:
+        before = set(scope)
         scope.update(self.scope_keys)
         scope["starlette.exception_handlers"] = (self.class_handlers, self.status_handlers)
         self.app.router._add_to_scope(scope, exchange)
+        found = {key: value for key, value in scope.items() if key not in before or key in self.scope_keys}
+        # PERF: nearly always they are those of the route. Not where one of them can be changed by a request.
+        if isinstance(exchange.target, Endpoint) and "router" in found and "fastapi" not in scope:
+            self.found_keys[exchange.target] = {key: found[key] for key in found if key != "path_params"}
 
     async def __call__(self, exchange: Any, exc: Exception) -> None:
         """Answer an exchange whose pipeline raised `exc`."""
@@ -425,9 +439,13 @@ class _ErrorAnswers:
         if exchange.closed and isinstance(exc, (ClientDisconnect, OSError)):
             return  # the client has gone, and that is all that has happened
         # The handler is called in any case: it may be what reports errors, of background tasks for example.
-        response = await self.unexpected.make_response(exchange.get_request(Request), exc)
-        if not exchange.started:
-            await reply(HOOKS, exchange, response)
+        try:
+            response = await self.unexpected.make_response(exchange.get_request(Request), exc)
+            if not exchange.started:
+                await reply(HOOKS, exchange, response)
+        except Exception as error:
+            await log_and_answer_500(exchange, error)
+            return
         logger.error("Exception in %s %s", exchange.method, exchange.path, exc_info=exc)
 
 

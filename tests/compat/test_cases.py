@@ -30,6 +30,17 @@ def case(name: str, program: str, *requests: Request | bytes, root_path: str = "
 
 CASES = [
     case(
+        "a handler for 500 that fails is answered by the server",
+        """
+        app = App()
+        @app.get("/")
+        async def handler(): raise ValueError("first")
+        @app.exception_handler(500)
+        async def on_500(request, exc): raise LookupError("second")
+        """,
+        b"/",
+    ),
+    case(
         "the handler for 500 hears of a background task that fails after the response",
         """
         def fail(): raise ValueError("task")

@@ -315,9 +315,7 @@ def test_bad_headers_of_a_hook_are_refused_before_a_byte_is_sent(wire, caplog):
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_nothing_of_a_request_is_left(wire, stack, caplog):
-    caplog.set_level(
-        logging.CRITICAL + 1, "turboapi.error"
-    )  # its records keep frames
+    caplog.set_level(logging.CRITICAL + 1, "turboapi.error")  # its records keep frames
     dead = []
 
     def watch(value):

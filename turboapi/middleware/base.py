@@ -214,7 +214,8 @@ class _InnerDownstream(_Downstream):
             body, self.receive_or_disconnect, self.send, self.progress, self.response_sent_wait
         )
         exchange = self.exchange
-        self.progress()
+        if self.head is not None:
+            self.progress()
         while not exchange.ended and exchange.whole is None and self.head is None:
             self.waiter = asyncio.get_running_loop().create_future()
             await self.waiter
@@ -227,6 +228,11 @@ class _InnerDownstream(_Downstream):
         if exchange.error is None:
             raise RuntimeError("No response returned.")
         raise exchange.error
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether what is inside answered at once, and nothing is left of it."""
+        return self.task is None and (self.exchange is None or self.exchange.error is None)
 
     def take_body(self) -> bytes | None:
         """Return the body for what is inside; None where it is to be received."""
@@ -341,7 +347,8 @@ class BaseHTTPMiddleware(NativeMiddleware):
         except BaseException:
             await downstream.cancel()
             raise
-        await downstream.finish()
+        if not downstream.has_ended:
+            await downstream.finish()
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Return the response to `request`; subclasses override it."""
