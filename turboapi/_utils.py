@@ -20,6 +20,8 @@ if sys.version_info >= (3, 13):
 else:
     from asyncio import iscoroutinefunction
 
+FASTAPI_RELEASE = "0.165.0"  # the release whose behaviour this is
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 AwaitableCallable = Callable[..., Awaitable[T]]

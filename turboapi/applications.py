@@ -17,6 +17,7 @@ from turboapi._exception_handler import lookup_exception_handler
 from turboapi._frontend import Fallback, resolve_check_dir
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
+from turboapi._plan.handlers import is_instrumented
 from turboapi._speedups import Endpoint, Site, reply
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
@@ -44,8 +45,14 @@ from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
 from turboapi.routing import APIRouter, BaseRoute, IncludeOptions, RouteOptions, Verbs
 from turboapi.server import run as serve
+from turboapi.telemetry import TelemetryConfig
+from turboapi.telemetry._api import AVAILABLE, SCOPE_KEY, _exception, complete_config
+from turboapi.telemetry._runtime import lifespan as telemetry_lifespan
 from turboapi.types import ASGIApp, DecoratedCallable, ExceptionHandler, Lifespan, Receive, Scope, Send
 from turboapi.utils import generate_unique_id
+
+if AVAILABLE:
+    from turboapi.telemetry._asgi import NativeTelemetry, has_otel_middleware
 
 __all__ = ["TurboAPI"]
 
@@ -56,6 +63,14 @@ _ROOT_PATH_DEPRECATED = (
 )
 
 logger = logging.getLogger("turboapi.error")
+
+
+class _ObservedErrorMiddleware(ServerErrorMiddleware):
+    """Tells telemetry of exceptions that nobody has handled, before they are answered and the request ends with that."""
+
+    async def make_response(self, request: Request, exc: Exception) -> Response:
+        _exception(scope=request.scope, exc=exc)
+        return await super().make_response(request, exc)
 
 
 class TurboAPI(Verbs, Starlette):
@@ -73,15 +88,17 @@ class TurboAPI(Verbs, Starlette):
         lifespan: an async context manager around the time in which the application serves; what it yields becomes
             `request.state`. on_startup, on_shutdown: functions in its place.
         root_path: the prefix that a proxy takes off the path. Deprecated: configure the server.
-        telemetry: what to report to OpenTelemetry.
+        telemetry: what to report to OpenTelemetry, and where to; see `TelemetryConfig`.
     """
 
     router: APIRouter
 
+    _error_middleware = _ObservedErrorMiddleware
+
     def __init__(
         self,
         *,
-        telemetry: Mapping[str, Any] | None = None,
+        telemetry: TelemetryConfig | None = None,
         debug: bool = False,
         routes: list[BaseRoute] | None = None,
         title: str = "FastAPI",
@@ -124,7 +141,8 @@ class TurboAPI(Verbs, Starlette):
         form_limits: FormLimits | None = None,
     ) -> None:
         self.debug = debug
-        self.telemetry = dict(telemetry or {})
+        self._telemetry = complete_config(telemetry)
+        self._native_telemetry = NativeTelemetry(self._telemetry) if AVAILABLE else None
         self.max_body_size = max_body_size
         self.title = title
         self.summary = summary
@@ -293,7 +311,16 @@ class TurboAPI(Verbs, Starlette):
         scope["app"] = self
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        await self.middleware_stack(scope, receive, send)
+        app = self.middleware_stack
+        if scope["type"] == "lifespan":
+            await telemetry_lifespan(config=self._telemetry, app=app, scope=scope, receive=receive, send=send)
+            return
+        native = self._native_telemetry
+        if native is None or SCOPE_KEY in scope or not native.enabled():
+            await app(scope, receive, send)
+        else:
+            is_reported = has_otel_middleware(app)
+            await native(app=app, scope=scope, receive=receive, send=send, legacy_otel=is_reported)
 
     # --- serving by the built-in server -----------------------------------------------------------------------------
 
@@ -306,18 +333,22 @@ class TurboAPI(Verbs, Starlette):
             or self.max_body_size is not None
             or type(self).__call__ is not TurboAPI.__call__
             or "build_middleware_stack" in vars(self)
+            or is_instrumented()
+            or self._is_observed()
         ):
             return Site(asgi=self)
-        return self._native_site()
-
-    def _native_site(self) -> Site:
         answer_error = _ErrorAnswers(self, *self.split_exception_handlers())
         return self.router.site(
             on_error=answer_error,
             add_to_scope=answer_error.add_to_scope,
             root_path=self.root_path,
-            refresh=self._native_site,
+            refresh=self.freeze,
+            outdated=None if self._native_telemetry is None else self._is_observed,
         )
+
+    def _is_observed(self) -> bool:
+        """Say whether telemetry wants to look: somebody has given a provider, or set one globally by now."""
+        return self._native_telemetry is not None and self._native_telemetry.has_effect()
 
     def run(self, **options: Any) -> None:
         """Serve the application with the built-in server until it is stopped; options are as on the command line."""

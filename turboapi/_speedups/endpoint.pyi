@@ -184,6 +184,7 @@ class Site:
         root_path: str = "",
         refresh: Callable[[], Site] | None = None,
         changed: Callable[[], bool] | None = None,
+        outdated: Callable[[], bool] | None = None,
     ) -> None:
         """An application. Raises TypeError without a router and an ASGI application.
 
@@ -195,6 +196,7 @@ class Site:
         root_path: taken off the path before it is matched.
         refresh: the site anew, once `routes_epoch` has moved.
         changed: whether it was routes of this site that moved it; without it, they count as changed.
+        outdated: whether the site would be another one now, for a reason besides the routes; asked once a second.
         """
 
     @property

@@ -23,10 +23,11 @@ from turboapi import (
     WebSocketException,
     status,
 )
+from turboapi._utils import FASTAPI_RELEASE
 from turboapi.compat import submodule
 from turboapi.compat.fastapi.applications import FastAPI
 
-__version__ = "0.165.0"  # the release whose behaviour this is
+__version__ = FASTAPI_RELEASE
 
 __all__ = [
     "APIRouter",
