@@ -62,6 +62,8 @@ _ROOT_PATH_DEPRECATED = (
     "`fastapi run --root-path /api/v1`."
 )
 
+_CALL = Starlette.__call__  # instrumentations replace it
+
 logger = logging.getLogger("turboapi.error")
 
 
@@ -311,7 +313,7 @@ class TurboAPI(Verbs, Starlette):
         scope["app"] = self
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        app = self.middleware_stack
+        app = self.middleware_stack if Starlette.__call__ is _CALL else super().__call__
         if scope["type"] == "lifespan":
             await telemetry_lifespan(config=self._telemetry, app=app, scope=scope, receive=receive, send=send)
             return
@@ -319,7 +321,7 @@ class TurboAPI(Verbs, Starlette):
         if native is None or SCOPE_KEY in scope or not native.enabled():
             await app(scope, receive, send)
         else:
-            is_reported = has_otel_middleware(app)
+            is_reported = has_otel_middleware(self.middleware_stack)
             await native(app=app, scope=scope, receive=receive, send=send, legacy_otel=is_reported)
 
     # --- serving by the built-in server -----------------------------------------------------------------------------
@@ -332,6 +334,7 @@ class TurboAPI(Verbs, Starlette):
             self.user_middleware
             or self.max_body_size is not None
             or type(self).__call__ is not TurboAPI.__call__
+            or Starlette.__call__ is not _CALL
             or "build_middleware_stack" in vars(self)
             or is_instrumented()
             or self._is_observed()

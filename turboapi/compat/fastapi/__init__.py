@@ -1,5 +1,6 @@
 """What `import fastapi` gives."""
 
+import logging
 from types import ModuleType
 
 from turboapi import (
@@ -26,6 +27,7 @@ from turboapi import (
 from turboapi._utils import FASTAPI_RELEASE
 from turboapi.compat import submodule
 from turboapi.compat.fastapi.applications import FastAPI
+from turboapi.logger import logger
 
 __version__ = FASTAPI_RELEASE
 
@@ -51,6 +53,9 @@ __all__ = [
     "WebSocketException",
     "status",
 ]
+
+
+logger.parent = logging.getLogger("fastapi")  # what is set up for FastAPI's logger goes for ours
 
 
 def __getattr__(name: str) -> ModuleType:
