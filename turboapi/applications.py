@@ -68,7 +68,7 @@ logger = logging.getLogger("turboapi.error")
 
 
 class _ObservedErrorMiddleware(ServerErrorMiddleware):
-    """Tells telemetry of exceptions that nobody has handled, before they are answered and the request ends with that."""
+    """Tells telemetry of exceptions that nobody has handled, before the request ends with the answer to them."""
 
     async def make_response(self, request: Request, exc: Exception) -> Response:
         _exception(scope=request.scope, exc=exc)

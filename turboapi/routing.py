@@ -624,7 +624,7 @@ def _selected(exchange: Any) -> BaseRoute | Candidate | None:
     """Return the route that an exchange has come to, also if it does not have the method."""
     target = exchange.target if isinstance(exchange.target, _Target) else exchange.payload
     if isinstance(target, Endpoint):
-        return target.route
+        return cast(APIRoute | EffectiveRoute, target.route)
     return (target.context or target.route) if isinstance(target, _Target) else None
 
 

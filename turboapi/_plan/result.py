@@ -146,7 +146,7 @@ Serializer = Callable[[Any, Request], Any]
 
 
 def _make_serializer(route: ResultRoute, to_json: bool) -> Serializer:
-    """Return `serialize(result, request)`: the content of the response, filtered by the response model if there is one."""
+    """Return `serialize(result, request)`: the content of the response, filtered by the response model, if any."""
     field = route.response_field
     options = dump_options(route)
     if field is None:

@@ -89,7 +89,8 @@ class AliasFinder(DistributionFinder):
     """Finds TurboAPI's modules under the names of FastAPI's and Starlette's."""
 
     def find_distributions(
-        self, context: DistributionFinder.Context = DistributionFinder.Context()  # noqa: B008
+        self,
+        context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
     ) -> Iterable[Distribution]:
         names = _PACKAGES if context.name is None else [context.name.lower()]
         return [_AliasDistribution(name) for name in names if name in _PACKAGES]

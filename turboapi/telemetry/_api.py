@@ -48,7 +48,7 @@ class TelemetryConfig(TypedDict, total=False):
     """The options of `TurboAPI(telemetry={...})`.
 
     tracer_provider, meter_provider, logger_provider: used in place of the global ones. They are never shut down.
-    tracing: make spans of HTTP requests and WebSocket connections (by default, as all the others, but `auto_configure`).
+    tracing: make spans of HTTP requests and WebSocket connections (on by default, as the next three).
     metrics: measure how long HTTP requests take and how many are active.
     logs: log requests that fail validation, and unhandled exceptions with message and traceback.
     operation_spans: make spans of a request's steps: dependencies, endpoint, serialization, background tasks.
@@ -148,7 +148,7 @@ def get_telemetry_data(context: "Context | None" = None) -> TelemetryData | None
     return None if found is None else found.data
 
 
-# --- what routing and endpoints report ----------------------------------------------------------------------------------
+# --- what routing and endpoints report -------------------------------------------------------------------------------
 
 
 def _route_selected(*, scope: MutableMapping[str, Any], path: str | None, mount: bool = False) -> None:
@@ -224,7 +224,7 @@ def _normal_websocket_disconnect(exc: BaseException) -> bool:
     return isinstance(exc, WebSocketDisconnect) and exc.code in (1000, 1001)
 
 
-# --- the spans of a request's steps -------------------------------------------------------------------------------------
+# --- the spans of a request's steps ----------------------------------------------------------------------------------
 
 _ANSWERS = (
     StarletteHTTPException,
@@ -271,7 +271,7 @@ def _run_sync_endpoint(*, function: Callable[..., Any], arguments: dict[str, Any
         return function(**arguments)
 
 
-# --- providers ----------------------------------------------------------------------------------------------------------
+# --- providers -------------------------------------------------------------------------------------------------------
 
 _PLACEHOLDERS = frozenset(
     {

@@ -39,7 +39,7 @@ __all__ = ["NativeTelemetry", "has_otel_middleware"]
 
 _INSTRUMENTATION = ("fastapi", FASTAPI_RELEASE)  # the name under which dashboards look for the reports
 _SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT QUERY TRACE".split())
+_METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # The convention's boundaries for `http.server.request.duration`, and the query parameters whose values it hides.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -66,7 +66,7 @@ class _HeadersGetter(Getter[Headers]):
 _HEADERS_GETTER = _HeadersGetter()
 
 
-# --- is anybody interested ----------------------------------------------------------------------------------------------
+# --- is anybody interested -------------------------------------------------------------------------------------------
 
 _NAMED_IN_ENVIRONMENT = ("OTEL_PYTHON_TRACER_PROVIDER", "OTEL_PYTHON_METER_PROVIDER", "OTEL_PYTHON_LOGGER_PROVIDER")
 _GETTERS = (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider)
@@ -74,7 +74,7 @@ _TRACES, _METRICS, _LOGS = vars(trace), vars(metrics_internal), vars(logs_intern
 
 
 def _can_peek() -> bool:
-    """Say whether this release keeps the global providers where `_nothing_is_set` looks, and none comes from elsewhere."""
+    """Say whether the global providers are where `_nothing_is_set` looks for them, and come from nowhere else."""
     return (
         "_TRACER_PROVIDER" in _TRACES
         and "_METER_PROVIDER" in _METRICS
@@ -115,7 +115,7 @@ def has_otel_middleware(stack: Any) -> bool:
     return False
 
 
-# --- an application -----------------------------------------------------------------------------------------------------
+# --- an application --------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -249,7 +249,7 @@ class NativeTelemetry:
 
 
 async def _run_excluded(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run an application so that it is not observed, neither by a mounted application nor as part of another request."""
+    """Run an application unobserved, also by applications mounted in it and as part of an observed request."""
     scope[SCOPE_KEY] = None
     token = otel_context.attach(otel_context.set_value(_REQUEST_TELEMETRY_KEY, None))
     try:
@@ -259,7 +259,7 @@ async def _run_excluded(app: ASGIApp, scope: Scope, receive: Receive, send: Send
         scope.pop(SCOPE_KEY, None)
 
 
-# --- a request ----------------------------------------------------------------------------------------------------------
+# --- a request -------------------------------------------------------------------------------------------------------
 
 
 class _Observation:
@@ -331,7 +331,9 @@ class _Observation:
         """What is wrong with an application that returns before its response is complete; nothing, if it is."""
         if self._is_websocket:
             return None
-        return ConnectionError("Client disconnected") if self._disconnected else RuntimeError("Incomplete ASGI response")
+        if self._disconnected:
+            return ConnectionError("Client disconnected")
+        return RuntimeError("Incomplete ASGI response")
 
     async def _receive(self) -> Message:
         message = await self._receive_on()
@@ -348,12 +350,12 @@ class _Observation:
             self._finish(None)
 
     def _is_last(self, message: Message) -> bool:
-        match message["type"]:
-            case "http.response.body":
-                return not (message.get("more_body", False) or self._has_trailers)
-            case "http.response.trailers":
-                return not message.get("more_trailers", False)
-        return message["type"] == "http.response.pathsend"
+        kind = message["type"]
+        if kind == "http.response.body":
+            return not (message.get("more_body", False) or self._has_trailers)
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        return bool(kind == "http.response.pathsend")
 
     def _finish(self, error: BaseException | None) -> None:
         """End span and measurement, unless that has been done."""
@@ -405,7 +407,7 @@ def _start_span(
     return parent, tracer.start_span(method, context=parent, kind=SpanKind.SERVER, attributes=all_attributes)
 
 
-# --- attributes ---------------------------------------------------------------------------------------------------------
+# --- attributes ------------------------------------------------------------------------------------------------------
 
 
 def _common_attributes(scope: Scope, method: str) -> Attributes:

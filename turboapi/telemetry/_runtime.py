@@ -27,7 +27,7 @@ _owned: list[Any] = []  # what this module made and has to shut down: providers,
 _configured: list[tuple[str, Any]] = []  # (signal, provider) that export already
 
 
-# --- the end ------------------------------------------------------------------------------------------------------------
+# --- the end ---------------------------------------------------------------------------------------------------------
 
 
 def _flush() -> None:
@@ -53,7 +53,7 @@ def _quietly(clean_up: Callable[[], Any]) -> None:
 atexit.register(_shutdown)
 
 
-# --- the environment ----------------------------------------------------------------------------------------------------
+# --- the environment -------------------------------------------------------------------------------------------------
 
 
 def _export_endpoint(signal: str) -> str | None:
@@ -82,7 +82,7 @@ def _protocol(signal: str) -> str:
     return next(filter(None, map(os.environ.get, names)), None) or "http/protobuf"
 
 
-# --- the beginning ------------------------------------------------------------------------------------------------------
+# --- the beginning ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def _signals() -> dict[str, _Signal]:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as exc:
         raise FastAPIError(
-            'Automatic telemetry needs pip install "turboapi[opentelemetry]", which installs what fastapi[opentelemetry] '
-            f"does. {_OPT_OUT}"
+            "Automatic telemetry needs what fastapi[opentelemetry] installs: "
+            f'pip install "turboapi[opentelemetry]". {_OPT_OUT}'
         ) from exc
 
     def make_tracer_provider(processor: Any) -> TracerProvider:
@@ -228,14 +228,12 @@ def _registration_provider(provider: Any) -> Any:
     return provider.provider if is_wrapper and not hasattr(provider, "add_metric_reader") else provider
 
 
-# --- the application's lifespan -----------------------------------------------------------------------------------------
+# --- the application's lifespan --------------------------------------------------------------------------------------
 
 _ENDS = ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed")
 
 
-async def lifespan(
-    *, config: TelemetryConfig, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> None:
+async def lifespan(*, config: TelemetryConfig, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Run the application's lifespan: exporters are set up before it starts, and flushed before it has ended."""
 
     async def receive_configured() -> Message:

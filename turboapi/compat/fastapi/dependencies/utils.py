@@ -5,7 +5,6 @@ from turboapi._plan.body import get_body_field as _get_body_field
 from turboapi._plan.body import request_body_to_args
 from turboapi._plan.body import should_embed_body_fields as _should_embed_body_fields
 from turboapi._plan.dependencies import (
-    Dependant,
     get_dependant,
     get_flat_params,
     get_parameterless_sub_dependant,
