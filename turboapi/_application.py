@@ -31,6 +31,8 @@ class Starlette:
         max_body_size: the limit of request bodies in bytes.
     """
 
+    _error_middleware: type[ServerErrorMiddleware] = ServerErrorMiddleware
+
     def __init__(
         self,
         debug: bool = False,
@@ -106,7 +108,7 @@ class Starlette:
         """Return the router inside of all middleware."""
         expected, unexpected = self.split_exception_handlers()
         stack = [
-            Middleware(cast(Any, ServerErrorMiddleware), handler=unexpected, debug=self.debug),
+            Middleware(cast(Any, self._error_middleware), handler=unexpected, debug=self.debug),
             *self._limiting_middleware(),
             *self.user_middleware,
             Middleware(cast(Any, ExceptionMiddleware), handlers=expected, debug=self.debug),

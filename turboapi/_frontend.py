@@ -14,16 +14,17 @@ from typing import Any, Literal, cast
 
 from turboapi import params
 from turboapi._api_routes import build_dependant
-from turboapi._plan.handlers import HandlerRoute, make_handler
+from turboapi._plan.handlers import solve_dependencies
 from turboapi._routes import BaseRoute, Match, NoMatchFound
 from turboapi._scope import FRONTEND_PATH, FRONTEND_SPECIFICITY, fastapi_scope, update_scope
 from turboapi._utils import get_route_path
 from turboapi.concurrency import run_in_threadpool
 from turboapi.datastructures import URL, Headers, URLPath
-from turboapi.exceptions import StarletteHTTPException
+from turboapi.exceptions import RequestValidationError, StarletteHTTPException
 from turboapi.requests import Request
 from turboapi.responses import RedirectResponse, Response
 from turboapi.staticfiles import StaticFiles
+from turboapi.telemetry._api import _route_selected
 from turboapi.types import Receive, Scope, Send
 
 __all__ = ["Fallback", "FrontendGroup", "join_frontend_paths", "normalize_frontend_path", "resolve_check_dir"]
@@ -206,6 +207,10 @@ def _path_below(path: str, route_path: str) -> str | None:
     return route_path[len(path) + 1 :] if route_path.startswith(path + "/") else None
 
 
+def _frontend() -> None:
+    """Stands where dependencies expect an endpoint."""
+
+
 class FrontendGroup(BaseRoute):
     """The frontends of a router, behind the router's dependencies."""
 
@@ -221,17 +226,7 @@ class FrontendGroup(BaseRoute):
         self.dependencies = list(dependencies or [])
         self.dependency_overrides_provider = dependency_overrides_provider
         self.prefix = prefix
-        self.dependant, _, embed = build_dependant("", self._serve, self.dependencies)
-        self._handler = make_handler(
-            cast(
-                Any,
-                HandlerRoute(
-                    dependant=self.dependant,
-                    dependency_overrides_provider=dependency_overrides_provider,
-                    _embed_body_fields=embed,
-                ),
-            )
-        )
+        self.dependant, _, self._embed_body_fields = build_dependant("", _frontend, self.dependencies)
 
     def included(self, prefix: str, dependencies: Sequence[params.Depends], provider: Any) -> "FrontendGroup":
         """Return the group as it is served from an included router. The frontends stay shared."""
@@ -272,21 +267,32 @@ class FrontendGroup(BaseRoute):
         if route is None:
             raise StarletteHTTPException(status_code=404)
         update_scope(scope, child_scope)
+        path = join_frontend_paths(self.prefix, route.path)
+        _route_selected(scope=scope, path=path.rstrip("/") + "/{path}")
         if match is not Match.FULL or not self.dependant.dependencies:
             await route.handle(scope, receive, send)
             return
         with _restoring(scope, _STACKS):
             async with AsyncExitStack() as stack, AsyncExitStack() as function_stack:
                 scope["fastapi_inner_astack"], scope["fastapi_function_astack"] = stack, function_stack
-                response = await self._handler(Request(scope, receive, send))
+                response = await self._respond(Request(scope, receive, send), route)
                 await response(scope, receive, send)
 
-    async def _serve(self, request: Request, response: Response) -> Response:
-        route = self._find(request.scope, self.prefix)[2]
-        assert route is not None
-        served = await route.app.get_response_for_scope(request.scope)
-        served.raw_headers.extend(response.raw_headers)
-        return served
+    async def _respond(self, request: Request, route: FrontendRoute) -> Response:
+        """Return the file that was found, if the dependencies do not object."""
+        solved = await solve_dependencies(
+            request=request,
+            dependant=self.dependant,
+            dependency_overrides_provider=self.dependency_overrides_provider,
+            embed_body_fields=self._embed_body_fields,
+        )
+        if solved.errors:
+            raise RequestValidationError(solved.errors)
+        response = await route.app.get_response_for_scope(request.scope)
+        if response.background is None:
+            response.background = cast(Any, solved.background_tasks)
+        response.raw_headers.extend(solved.response.raw_headers)
+        return response
 
     def url_path_for(self, name: str, /, **path_params: Any) -> URLPath:
         raise NoMatchFound(name, path_params)

@@ -52,6 +52,7 @@ from turboapi._speedups import Endpoint
 from turboapi._utils import get_route_path
 from turboapi.datastructures import Default, DefaultPlaceholder, URLPath
 from turboapi.responses import JSONResponse, Response
+from turboapi.telemetry._api import _route_selected
 from turboapi.types import ASGIApp, Receive, Scope, Send
 from turboapi.utils import generate_unique_id, get_value_or_default
 
@@ -69,6 +70,7 @@ __all__ = [
     "iter_effective_routes",
     "iter_route_contexts",
     "iter_routes_with_context",
+    "select_route",
     "while_scope_has",
 ]
 
@@ -411,6 +413,7 @@ class IncludedRouter(BaseRoute):
         elif isinstance(candidate, IncludedRouter):
             await candidate.handle(scope, receive, send)
         else:
+            select_route(scope, candidate)
             await answer_by(candidate, scope, receive, send)
 
     _handle_selected = handle_selected
@@ -427,6 +430,12 @@ def while_scope_has(
         return matches(scope)
     finally:
         restore_key(scope, key, before)
+
+
+def select_route(scope: Scope, route: BaseRoute | Candidate) -> None:
+    """Tell telemetry which route was taken."""
+    served = route.starlette_route if isinstance(route, PrefixedRoute) else route
+    _route_selected(scope=scope, path=getattr(served, "path_format", None), mount=isinstance(served, Mount))
 
 
 async def answer_by(candidate: Candidate, scope: Scope, receive: Receive, send: Send) -> None:

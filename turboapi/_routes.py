@@ -620,8 +620,8 @@ class Router:
             scope["route"] = route
             scope.update(child_scope)
             await route.handle(scope, receive, send)
-        elif (url := self._slash_redirect(scope)) is not None:
-            await RedirectResponse(url=str(url))(scope, receive, send)
+        elif (other := self._slash_redirect(scope)) is not None:
+            await RedirectResponse(url=str(URL(scope=other)))(scope, receive, send)
         else:
             await self.default(scope, receive, send)
 
@@ -635,14 +635,14 @@ class Router:
                 partial = route, child_scope
         return partial
 
-    def _slash_redirect(self, scope: Scope) -> URL | None:
-        """Return where a path leads that has one slash too many or too few at its end."""
+    def _slash_redirect(self, scope: Scope) -> Scope | None:
+        """Return the scope that was meant, where a path has one slash too many or too few at its end."""
         path = get_route_path(scope)
         if scope["type"] != "http" or not self.redirect_slashes or path == "/":
             return None
         other = dict(scope)
         other["path"] = other["path"].rstrip("/") if path.endswith("/") else other["path"] + "/"
-        return URL(scope=other) if self._has_match(other) else None
+        return other if self._has_match(other) else None
 
     def _has_match(self, scope: Scope) -> bool:
         return any(route.matches(scope)[0] is not Match.NONE for route in self.routes)

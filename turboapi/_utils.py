@@ -20,6 +20,10 @@ if sys.version_info >= (3, 13):
 else:
     from asyncio import iscoroutinefunction
 
+# The releases whose behaviour this is.
+FASTAPI_RELEASE = "0.165.0"
+STARLETTE_RELEASE = "1.10.0"
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 AwaitableCallable = Callable[..., Awaitable[T]]

@@ -8,7 +8,6 @@ import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal, ParamSpec, Unpack, cast
 
 from turboapi import params
@@ -18,6 +17,7 @@ from turboapi._exception_handler import lookup_exception_handler
 from turboapi._frontend import Fallback, resolve_check_dir
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
+from turboapi._plan.handlers import is_instrumented
 from turboapi._speedups import Endpoint, Layer, Layers, Site, log_and_answer_500, reply
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
@@ -46,8 +46,14 @@ from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
 from turboapi.routing import APIRouter, BaseRoute, IncludeOptions, RouteOptions, Verbs
 from turboapi.server import run as serve
+from turboapi.telemetry import TelemetryConfig
+from turboapi.telemetry._api import AVAILABLE, SCOPE_KEY, _exception, complete_config
+from turboapi.telemetry._runtime import lifespan as telemetry_lifespan
 from turboapi.types import ASGIApp, DecoratedCallable, ExceptionHandler, Lifespan, Receive, Scope, Send
 from turboapi.utils import generate_unique_id
+
+if AVAILABLE:
+    from turboapi.telemetry._asgi import NativeTelemetry, has_otel_middleware
 
 __all__ = ["TurboAPI"]
 
@@ -57,7 +63,17 @@ _ROOT_PATH_DEPRECATED = (
     "`fastapi run --root-path /api/v1`."
 )
 
+_CALL = Starlette.__call__  # instrumentations replace it
+
 logger = logging.getLogger("turboapi.error")
+
+
+class _ObservedErrorMiddleware(ServerErrorMiddleware):
+    """Tells telemetry of exceptions that nobody has handled, before the request ends with the answer to them."""
+
+    async def make_response(self, request: Request, exc: Exception) -> Response:
+        _exception(scope=request.scope, exc=exc)
+        return await super().make_response(request, exc)
 
 
 class TurboAPI(Verbs, Starlette):
@@ -75,15 +91,17 @@ class TurboAPI(Verbs, Starlette):
         lifespan: an async context manager around the time in which the application serves; what it yields becomes
             `request.state`. on_startup, on_shutdown: functions in its place.
         root_path: the prefix that a proxy takes off the path. Deprecated: configure the server.
-        telemetry: what to report to OpenTelemetry.
+        telemetry: what to report to OpenTelemetry, and where to; see `TelemetryConfig`.
     """
 
     router: APIRouter
 
+    _error_middleware = _ObservedErrorMiddleware
+
     def __init__(
         self,
         *,
-        telemetry: Mapping[str, Any] | None = None,
+        telemetry: TelemetryConfig | None = None,
         debug: bool = False,
         routes: list[BaseRoute] | None = None,
         title: str = "FastAPI",
@@ -126,7 +144,8 @@ class TurboAPI(Verbs, Starlette):
         form_limits: FormLimits | None = None,
     ) -> None:
         self.debug = debug
-        self.telemetry = dict(telemetry or {})
+        self._telemetry = complete_config(telemetry)
+        self._native_telemetry = NativeTelemetry(self._telemetry) if AVAILABLE else None
         self.max_body_size = max_body_size
         self.title = title
         self.summary = summary
@@ -295,7 +314,16 @@ class TurboAPI(Verbs, Starlette):
         scope["app"] = self
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        await self.middleware_stack(scope, receive, send)
+        app = self.middleware_stack if Starlette.__call__ is _CALL else super().__call__
+        if scope["type"] == "lifespan":
+            await telemetry_lifespan(config=self._telemetry, app=app, scope=scope, receive=receive, send=send)
+            return
+        native = self._native_telemetry
+        if native is None or SCOPE_KEY in scope or not native.enabled():
+            await app(scope, receive, send)
+        else:
+            is_reported = has_otel_middleware(self.middleware_stack)
+            await native(app=app, scope=scope, receive=receive, send=send, legacy_otel=is_reported)
 
     # --- serving by the built-in server -----------------------------------------------------------------------------
 
@@ -306,7 +334,7 @@ class TurboAPI(Verbs, Starlette):
         """
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
-        if not self._has_usual_entrance():
+        if not self._has_usual_entrance() or is_instrumented() or self._is_observed():
             return Site(asgi=self)
         layers, rest = _split_stack(self.middleware_stack)
         if not isinstance(rest, ExceptionMiddleware):
@@ -316,8 +344,10 @@ class TurboAPI(Verbs, Starlette):
     def _has_usual_entrance(self) -> bool:
         """Whether nobody has changed how the application is called and its middleware put together."""
         names = ("__call__", "build_middleware_stack")
-        return type(self.middleware_stack) is ServerErrorMiddleware and all(
-            getattr(type(self), name) is getattr(TurboAPI, name) and name not in vars(self) for name in names
+        return (
+            type(self.middleware_stack) is ServerErrorMiddleware
+            and Starlette.__call__ is _CALL
+            and all(getattr(type(self), name) is getattr(TurboAPI, name) and name not in vars(self) for name in names)
         )
 
     def _native_site(self, layers: list[Layer]) -> Site:
@@ -326,8 +356,9 @@ class TurboAPI(Verbs, Starlette):
             on_error=answer_error,
             add_to_scope=answer_error.add_to_scope,
             root_path=self.root_path,
-            refresh=partial(self._native_site, layers),
             layers=answer_error.layers(layers),
+            refresh=self.freeze,
+            outdated=self._outdated,
         )
 
     def _asgi_site(self, layers: list[Layer], rest: ASGIApp) -> Site:
@@ -338,7 +369,19 @@ class TurboAPI(Verbs, Starlette):
             on_error=answer_error.unexpected_only,
             add_to_scope=answer_error.add_keys_to_scope,
             layers=answer_error.layers(layers),
+            refresh=self.freeze,
+            outdated=self._outdated,
+            changed=lambda: False,
         )
+
+    @property
+    def _outdated(self) -> Callable[[], bool] | None:
+        """What tells that the site would be another one now; None: nothing could make it one."""
+        return None if self._native_telemetry is None else self._is_observed
+
+    def _is_observed(self) -> bool:
+        """Say whether telemetry wants to look: somebody has given a provider, or set one globally by now."""
+        return self._native_telemetry is not None and self._native_telemetry.has_effect()
 
     def run(self, **options: Any) -> None:
         """Serve the application with the built-in server until it is stopped; options are as on the command line."""

@@ -7,6 +7,7 @@ from typing import Any, ParamSpec
 
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
+from turboapi.telemetry._api import _operation
 
 __all__ = ["BackgroundTask", "BackgroundTasks", "StarletteBackgroundTasks"]
 
@@ -60,3 +61,8 @@ class BackgroundTasks(StarletteBackgroundTasks):
         return {"message": "Notification sent in the background"}
     ```
     """
+
+    async def __call__(self) -> None:
+        for task in self.tasks:
+            with _operation(name="background_task", function=task.func):
+                await task()

@@ -13,6 +13,7 @@ The number is the HTTP status (or WebSocket close code) a client sees when nobod
     │   └── ResponseValidationError           500
     ├── MultiPartException                400 when it happens inside an application
     ├── ClientDisconnect                  none: there is nobody left to answer
+    ├── WebSocketDisconnect               likewise
     └── RuntimeError
         └── FastAPIError                  raised while an application is being defined
             ├── DependencyScopeError
@@ -48,6 +49,7 @@ __all__ = [
     "StarletteHTTPException",
     "StarletteWebSocketException",
     "ValidationException",
+    "WebSocketDisconnect",
     "WebSocketErrorModel",
     "WebSocketException",
     "WebSocketRequestValidationError",
@@ -176,6 +178,14 @@ class MultiPartException(Exception):
 
 class ClientDisconnect(Exception):
     """The client went away before its whole request body was read."""
+
+
+class WebSocketDisconnect(Exception):
+    """The other side closed the connection, with `code` (RFC 6455 section 7.4) and `reason`."""
+
+    def __init__(self, code: int = 1000, reason: str | None = None) -> None:
+        self.code = code
+        self.reason = reason or ""
 
 
 class FastAPIError(RuntimeError):

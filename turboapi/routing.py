@@ -6,7 +6,7 @@ tree into the compiled table; WebSockets, frontends and routers with `matches` o
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
 from functools import partial
@@ -44,9 +44,11 @@ from turboapi._included import (
     answer_by,
     iter_effective_routes,
     iter_route_contexts,
+    select_route,
     while_scope_has,
 )
 from turboapi._plan.forms import FormLimits, validate_form_limits
+from turboapi._plan.handlers import is_instrumented
 from turboapi._routes import (
     BaseRoute,
     Host,
@@ -70,11 +72,12 @@ from turboapi._scope import (
 from turboapi._speedups import AsgiExchange, Endpoint, Entry, Site, answer, routes_epoch
 from turboapi._speedups import Router as RouteTable
 from turboapi._utils import is_async_callable
-from turboapi.datastructures import DefaultPlaceholder
+from turboapi.datastructures import URL, DefaultPlaceholder
 from turboapi.exceptions import FastAPIError, StarletteHTTPException
 from turboapi.middleware import Middleware
 from turboapi.requests import Request
 from turboapi.responses import PlainTextResponse, RedirectResponse, Response
+from turboapi.telemetry._api import _route_selected, is_observed
 from turboapi.types import ASGIApp, DecoratedCallable, Lifespan, Receive, Scope, Send
 from turboapi.utils import get_value_or_default
 
@@ -271,6 +274,7 @@ class APIRouter(Verbs, Router):
         self._low_priority_routes: list[BaseRoute] = []
         self._frontend_routes: FrontendGroup | None = None
         self._site: Site | None = None
+        self._site_in_steps: tuple[Site, Site] | None = None
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
@@ -479,19 +483,39 @@ class APIRouter(Verbs, Router):
             add_form_limits(scope, self.form_limits)
         _add_to_scope(scope, exchange)
 
+    def _add_to_scope_in_steps(self, scope: Any, exchange: Any) -> None:
+        """Do what `_add_to_scope` does, and let the route's application answer in place of its compiled form."""
+        if isinstance(exchange.target, Endpoint):
+            route: Any = exchange.target.route
+            context = route if isinstance(route, EffectiveRoute) else None
+            exchange.target = _Target(getattr(route, "original_route", route), context, route.app)
+        self._add_to_scope(scope, exchange)
+        if (route := _selected(exchange)) is not None:
+            select_route(scope, route)
+
     async def _unmatched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        url = self._slash_redirect(scope)
-        if url is not None:
-            await RedirectResponse(url=str(url))(scope, receive, send)
+        other = self._slash_redirect(scope)
+        if other is not None:
+            if is_observed(scope):
+                self._select_redirect(scope, other)
+            await RedirectResponse(url=str(URL(scope=other)))(scope, receive, send)
         elif (found := self._match_low_priority(scope)) is not None:
             route, child_scope = found
             update_scope(scope, child_scope)
+            select_route(scope, route)
             if isinstance(route, BaseRoute):
                 await route.handle(scope, receive, send)
             else:
                 await answer_by(route, scope, receive, send)
         else:
             await self.default(scope, receive, send)
+
+    def _select_redirect(self, scope: Scope, other: Scope) -> None:
+        """Tell telemetry to which route, the first that matches the other path in any way, a redirect leads."""
+        route: Any = next(route for route in self.routes if route.matches(other)[0] is not Match.NONE)
+        while isinstance(route, IncludedRouter):
+            route = route.match(other)[2]
+        _route_selected(scope=scope, path=getattr(route, "path_format", None))
 
     def _match_low_priority(self, scope: Scope) -> tuple[Candidate | BaseRoute, Scope] | None:
         """Return the best of the routes that answer where no other does: the first, or the most specific frontend."""
@@ -522,10 +546,26 @@ class APIRouter(Verbs, Router):
             self._site = self.site()
         return self._site.current()
 
+    def _in_steps(self, site: Site) -> Site:
+        """Return a site of the same table whose routes answer step by step, for somebody who looks."""
+        if self._site_in_steps is None or self._site_in_steps[0] is not site:
+            in_steps = Site(
+                router=site.router,
+                unmatched=site.unmatched,
+                not_allowed=site.not_allowed,
+                on_asgi_error=site.on_asgi_error,
+                add_to_scope=self._add_to_scope_in_steps,
+            )
+            self._site_in_steps = site, in_steps
+        return self._site_in_steps[1]
+
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an ASGI call: an HTTP request by the compiled table, a WebSocket by a scan."""
         if scope["type"] == "http":
-            await answer(self._current_site(), cast(Any, scope), receive, send)
+            site = self._current_site()
+            if is_observed(scope) or is_instrumented():
+                site = self._in_steps(site)
+            await answer(site, cast(Any, scope), receive, send)
         elif scope["type"] == "lifespan":
             scope.setdefault("router", self)
             await self.lifespan(scope, receive, send)
@@ -541,6 +581,7 @@ class APIRouter(Verbs, Router):
         else:
             route, child_scope = found
             update_scope(scope, child_scope)
+            select_route(scope, route)
             await route.handle(scope, receive, send)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -571,8 +612,20 @@ class _Target:
         self.context = context
         self.app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        return self.app(scope, receive, send)
+
+
+class _Asked(_Target):
+    """The target of a route that is asked whether it matches, and says itself what to add to the scope."""
+
+
+def _selected(exchange: Any) -> BaseRoute | Candidate | None:
+    """Return the route that an exchange has come to, also if it does not have the method."""
+    target = exchange.target if isinstance(exchange.target, _Target) else exchange.payload
+    if isinstance(target, Endpoint):
+        return cast(APIRoute | EffectiveRoute, target.route)
+    return (target.context or target.route) if isinstance(target, _Target) else None
 
 
 def _iter_table(routes: Sequence[BaseRoute]) -> Iterator[Candidate | BaseRoute]:
@@ -606,7 +659,7 @@ def _asking_entry(route: BaseRoute, context: Candidate | None, app: ASGIApp, pre
             match, child_scope = while_scope_has(scope, ROUTE_CONTEXT, context, route.matches)
         return None if match is Match.NONE else (match is Match.FULL, child_scope)
 
-    return Entry.opaque(app, ask, prefix)
+    return Entry.opaque(_Asked(route, context, app), ask, prefix)
 
 
 async def _handle_custom(
@@ -621,12 +674,12 @@ async def _handle_custom(
 
 def _add_to_scope(scope: Any, exchange: Any) -> None:
     """Add what matching has found: path values, endpoint, route."""
-    target = exchange.target if isinstance(exchange.target, (Endpoint, _Target)) else exchange.payload
+    target = exchange.target if type(exchange.target) in (Endpoint, _Target) else exchange.payload
     if exchange.path_params:
         scope["path_params"] = {**scope.get("path_params", {}), **exchange.path_params}
     if isinstance(target, Endpoint):
         _add_route(scope, target.route)
-    elif isinstance(target, _Target):
+    elif type(target) is _Target:
         if isinstance(target.context, EffectiveRoute):
             add_form_limits(scope, target.context.inclusion.form_limits)
         _add_route(scope, target.context or target.route)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from enum import Enum
 from typing import Any, NoReturn, cast
 
+from turboapi.exceptions import WebSocketDisconnect
 from turboapi.requests import HTTPConnection, StateT
 from turboapi.responses import Response
 from turboapi.types import Message, Receive, Scope, Send
@@ -27,14 +28,6 @@ class WebSocketState(Enum):
     CONNECTED = 1
     DISCONNECTED = 2
     RESPONSE = 3
-
-
-class WebSocketDisconnect(Exception):
-    """The other side closed the connection, with `code` (RFC 6455 section 7.4) and `reason`."""
-
-    def __init__(self, code: int = 1000, reason: str | None = None) -> None:
-        self.code = code
-        self.reason = reason or ""
 
 
 class WebSocketDisconnected(RuntimeError):

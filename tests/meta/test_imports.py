@@ -22,7 +22,7 @@ ABOVE_THE_PACKAGE = ("turboapi.cli", "turboapi.compat", "turboapi.server", "turb
 
 IMPORT_EACH_ALONE = """
 import importlib, os, sys, traceback, types
-import anyio, httptools, msgspec, pydantic, uvloop  # once, before forking: only the package's own imports matter here
+import anyio, httptools, msgspec, opentelemetry.propagate, pydantic, uvloop  # once: only own imports matter here
 
 folder, with_package, names = sys.argv[1], sys.argv[2].split(), sys.argv[3:]
 

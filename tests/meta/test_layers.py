@@ -21,7 +21,7 @@ LEVELS = (
     "exceptions types status logger config _utils",
     "_speedups",
     "datastructures formparsers convertors requests responses websockets params param_functions background concurrency"
-    " encoders sse openapi.models security.models",
+    " encoders sse openapi.models security.models telemetry._api",
     "_body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
     " _exception_handler telemetry utils",
     "routing _routes _scope _api_routes _frontend _included",

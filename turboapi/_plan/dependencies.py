@@ -71,6 +71,8 @@ class Dependant:
     path: str | None = None
     scope: DependencyScope | None = None
     concurrency: DependencyConcurrency | None = None
+    solvers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Plans that were made of the tree, for `solve_dependencies`."""
 
 
 def get_dependant(

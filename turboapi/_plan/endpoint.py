@@ -17,7 +17,7 @@ from anyio import CancelScope
 
 from turboapi._body_limit import MAX_BODY_SIZE_SCOPE_KEY, get_body_limit_error
 from turboapi._plan.arguments import extract_param, param_facts
-from turboapi._plan.body import body_facts, request_body_to_args
+from turboapi._plan.body import BodyFacts, body_facts, request_body_to_args
 from turboapi._plan.context import endpoint_context
 from turboapi._plan.dependencies import (
     Dependant,
@@ -53,7 +53,17 @@ from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
 from turboapi.security.oauth2 import SecurityScopes
 
-__all__ = ["DIRECT", "HOOKS", "RESPONSE_NOT_AWAITED", "EndpointRoute", "Style", "exact_responder", "freeze"]
+__all__ = [
+    "DIRECT",
+    "HOOKS",
+    "RESPONSE_NOT_AWAITED",
+    "EndpointRoute",
+    "Style",
+    "body_loader",
+    "exact_responder",
+    "freeze",
+    "validation_error",
+]
 
 _SOURCES = {"path": 0, "query": 1, "header": 2, "cookie": 3}
 _KINDS = {None: 0, "str": 1, "int": 2, "float": 3, "bool": 4}
@@ -169,6 +179,8 @@ class Style:
     is_websocket: bool = False
     load_body: Callable[[Request, Any], Awaitable[Any]] | None = None
     """Gives the parsed body in place of reading it from the request."""
+    invalid: Callable[[list[Any], Any, Any], Exception] | None = None
+    """Makes the exception for validation errors in place of the route's own."""
 
 
 def freeze(route: EndpointRoute, *, form_limits: FormLimits | None = None, style: Style | None = None) -> Endpoint:
@@ -189,11 +201,11 @@ def _freeze(route: EndpointRoute, overrides: Mapping[Any, Any], form_limits: For
     return Endpoint(
         hooks=style.hooks,
         call=_call(dependant, subs, embed, style, direct_body=facts.field if decode else None),
-        mode=_ASYNC if style.is_websocket else _mode(dependant.call),
+        mode=_mode(dependant.call),
         visits=visits,
         body_kind=body_kind,
         decode=decode,
-        load_body=style.load_body or (_form_loader(form_limits) if facts.is_form else _json_loader(route)),
+        load_body=style.load_body or _loader(route, facts, form_limits),
         needs_body=route.body_field is not None and not facts.is_form and not style.exact,
         lax_content_type=not _value_of(route.strict_content_type),
         result_kind=result_kind,
@@ -205,7 +217,7 @@ def _freeze(route: EndpointRoute, overrides: Mapping[Any, Any], form_limits: For
         closes_files=facts.is_form,
         status=route.status_code or 0,
         route=route,
-        invalid=_invalidator(route, parse_again=decode is not None),
+        invalid=style.invalid or _invalidator(route, parse_again=decode is not None),
         provider=None if overrides else route.dependency_overrides_provider,
         overridden=None if overrides else _overrider(route, form_limits, style),
     )
@@ -406,6 +418,19 @@ def _body_extractor(
     return extract
 
 
+def body_loader(route: EndpointRoute, form_limits: FormLimits) -> Callable[[Request, Any], Awaitable[Any]] | None:
+    """Return `load(request, exchange)`, which gives the parsed body; None for a route that has no body."""
+    if route.body_field is None:
+        return None
+    return _loader(route, body_facts(get_flat_body_params(route.dependant), route._embed_body_fields), form_limits)
+
+
+def _loader(
+    route: EndpointRoute, facts: BodyFacts, form_limits: FormLimits
+) -> Callable[[Request, Any], Awaitable[Any]]:
+    return _form_loader(form_limits) if facts.is_form else _json_loader(route)
+
+
 def _form_loader(limits: FormLimits) -> Callable[[Request, Any], Awaitable[Any]]:
     async def load(request: Request, exchange: Any) -> Any:
         inherited = request.scope.get("fastapi", {}).get("form_limits") or {}
@@ -467,19 +492,20 @@ def _invalid_json(route: EndpointRoute, request: Request, exc: json.JSONDecodeEr
         "input": {},
         "ctx": {"error": exc.msg},
     }
-    return _invalid(route, [error], exc.doc, request.scope)
+    return validation_error(route, [error], exc.doc, request.scope)
 
 
 def _invalidator(route: EndpointRoute, *, parse_again: bool) -> Callable[[list[Any], Any, Any], ValidationException]:
     def invalid(errors: list[Any], body: Any, exchange: Any) -> ValidationException:
         if parse_again and body is Undefined and exchange.body:
             body = json.loads(exchange.body)  # it was decoded directly; the error shows what the client sent
-        return _invalid(route, errors, None if body is Undefined else body, exchange.scope())
+        return validation_error(route, errors, body, exchange.scope())
 
     return invalid
 
 
-def _invalid(route: EndpointRoute, errors: list[Any], body: Any, scope: Any) -> ValidationException:
+def validation_error(route: EndpointRoute, errors: list[Any], body: Any, scope: Any) -> ValidationException:
+    """Return the exception that tells what is wrong with a request, or a WebSocket's."""
     assert route.dependant.call is not None
     is_websocket = scope["type"] == "websocket"
     context = endpoint_context(
@@ -490,14 +516,17 @@ def _invalid(route: EndpointRoute, errors: list[Any], body: Any, scope: Any) -> 
     )
     if is_websocket:
         return WebSocketRequestValidationError(errors, endpoint_ctx=context)
-    return RequestValidationError(errors, body=body, endpoint_ctx=context)
+    return RequestValidationError(errors, body=None if body is Undefined else body, endpoint_ctx=context)
 
 
 # --- result --------------------------------------------------------------------------------------------------------
 
 
-def exact_responder(route: EndpointRoute) -> Callable[..., Awaitable[Response]]:
-    """Return the function that makes a Response of any result: `respond(request, result, background, injected)`."""
+def exact_responder(route: EndpointRoute, *, as_operation: bool = False) -> Callable[..., Awaitable[Response]]:
+    """Return the function that makes a Response of any result: `respond(request, result, background, injected)`.
+
+    `as_operation` makes a span of the serialization, if the request is traced.
+    """
     assert route.dependant.call is not None
     if route.is_sse_stream:
         return make_event_streamer(route)
@@ -505,7 +534,7 @@ def exact_responder(route: EndpointRoute) -> Callable[..., Awaitable[Response]]:
         return make_line_streamer(route)
     if _mode(route.dependant.call) >= _ASYNC_GENERATOR:
         return make_raw_streamer(route)
-    return make_responder(route)
+    return make_responder(route, as_operation=as_operation)
 
 
 def _direct_result(route: EndpointRoute) -> tuple[int, Any]:

@@ -1,29 +1,55 @@
-"""Endpoints as functions: `handler(request) -> Response`, and `session(websocket)`.
+"""Endpoints step by step: `handler(request) -> Response`, and `session(websocket)`.
 
-That is what a route's `get_route_handler` returns, for an application to wrap; what a WebSocket route runs; and how the
-dependencies of what is no path operation are solved. It is the same `Endpoint` as on the direct way, frozen in another
-style: it reads everything off the given object, leaves its exit stacks to the caller, and hands its Response back.
+A handler is what a route's `get_route_handler` returns, for an application to wrap; a session is what a WebSocket route
+runs. Between the steps others can look, and take a hand in: telemetry, and instrumentations that replace
+`solve_dependencies` and `run_endpoint_function` of this module. The compiled pipeline has no such places, and the parts
+are the same: loaders of bodies, dependency plans and makers of responses.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from turboapi._plan.dependencies import Dependant
-from turboapi._plan.endpoint import HOOKS, EndpointRoute, Style, exact_responder, freeze
-from turboapi._plan.fields import ModelField
+from turboapi._plan.dependencies import Dependant, is_async_gen_callable, is_coroutine_callable, is_gen_callable
+from turboapi._plan.endpoint import (
+    HOOKS,
+    EndpointRoute,
+    Style,
+    body_loader,
+    exact_responder,
+    freeze,
+    validation_error,
+)
+from turboapi._plan.fields import ModelField, Undefined
 from turboapi._plan.forms import FormLimits
 from turboapi._speedups import AsgiExchange, Endpoint, Hooks, Site
 from turboapi._speedups import Router as RouteTable
-from turboapi.background import BackgroundTasks
+from turboapi.background import StarletteBackgroundTasks
+from turboapi.concurrency import run_in_threadpool
 from turboapi.datastructures import Default, DefaultPlaceholder
-from turboapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from turboapi.exceptions import RequestValidationError
 from turboapi.requests import HTTPConnection, Request
 from turboapi.responses import JSONResponse, Response
-from turboapi.types import IncEx
+from turboapi.telemetry._api import (
+    TelemetryData,
+    _operation,
+    _run_sync_endpoint,
+    _validation_failed,
+    get_telemetry_data,
+)
+from turboapi.types import DependencyCacheKey, IncEx
 from turboapi.websockets import WebSocket
 
-__all__ = ["HandlerRoute", "Solved", "make_handler", "make_session", "solve"]
+__all__ = [
+    "HandlerRoute",
+    "SolvedDependency",
+    "is_instrumented",
+    "make_handler",
+    "make_session",
+    "run_endpoint_function",
+    "solve_dependencies",
+]
 
 _EXACT_RESULT = 2
 
@@ -51,32 +77,57 @@ class HandlerRoute:
     _embed_body_fields: bool = False
 
 
-class _Reply:
-    """A finished response, or what is made in its place, on its way out of the pipeline."""
+# --- dependencies ----------------------------------------------------------------------------------------------------
 
-    def __init__(self, response: Any) -> None:
-        self.response = response
+
+@dataclass
+class SolvedDependency:
+    """What a callable is to be called with, and what its dependencies left for the response."""
+
+    values: dict[str, Any]
+    errors: list[Any]
+    background_tasks: StarletteBackgroundTasks | None
+    response: Response
+    dependency_cache: dict[DependencyCacheKey, Any]
+
+
+@dataclass
+class _Found:
+    """What comes out of the compiled plan; `response` is None if nobody has asked for it."""
+
+    values: dict[str, Any]
+    errors: list[Any]
+    background: Any = None
+    response: Response | None = None
+
+
+class _Reply:
+    """What a plan has found, on the way of responses."""
+
+    def __init__(self, found: _Found) -> None:
+        self.found = found
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
-        await send(self.response)
+        await send(self.found)
 
 
-class _NoResponse:
-    """Stands for the class of results that pass as they are: with a handler, none do."""
+class _Unsolved(Exception):
+    """Stands for the validation error, which says more than is known here."""
 
-    def __call__(self) -> None:
-        raise NotImplementedError
+    def __init__(self, errors: list[Any]) -> None:
+        self.errors = errors
 
 
-class _Handing(AsgiExchange):
-    """An exchange that is given its Request, or WebSocket, and keeps the Response."""
+class _Solving(AsgiExchange):
+    """An exchange that is given its Request or WebSocket and the parsed body, and keeps what is found."""
 
-    def __init__(self, connection: HTTPConnection) -> None:
+    def __init__(self, connection: HTTPConnection, parsed: Any) -> None:
         scope = connection.scope
         super().__init__(_SITE, cast(Any, scope if "method" in scope else {**scope, "method": ""}), None, None)
         self.connection = connection
         self.path_params = scope.get("path_params")
-        self.response: Any = None
+        self.parsed = parsed
+        self.found = _Found({}, [])
 
     def get_request(self, factory: Any) -> HTTPConnection:
         return self.connection
@@ -85,7 +136,7 @@ class _Handing(AsgiExchange):
         return self.connection.scope
 
     async def send(self, message: Any) -> None:
-        self.response = message
+        self.found = message
 
 
 async def _raise(exchange: Any, exc: Exception) -> None:
@@ -98,53 +149,175 @@ async def _run_with_present_stack(key: str, exchange: Any, func: Callable[..., A
     await func(stack, exchange, *args)
 
 
+async def _collect(**values: Any) -> dict[str, Any]:
+    return values
+
+
+async def _parsed_body(request: Request, exchange: Any) -> Any:
+    return exchange.parsed
+
+
+async def _reply(request: Request, values: Any, background: Any, injected: Response | None) -> _Reply:
+    return _Reply(_Found(values, [], background, injected))
+
+
 _SITE = Site(router=RouteTable([]), on_asgi_error=_raise)
-_HANDLER_HOOKS = Hooks(
-    request_class=Request,
-    response_class=_NoResponse,
-    undefined=HOOKS.undefined,
-    new_response=HOOKS.new_response,
-    new_background=HOOKS.new_background,
-    run_in_thread=HOOKS.run_in_thread,
-    run_limited=HOOKS.run_limited,
-    run_with_stack=_run_with_present_stack,
-    run_and_close=HOOKS.run_and_close,
-    open_generator=HOOKS.open_generator,
+_SOLVING = Style(
+    hooks=Hooks(
+        request_class=Request,
+        response_class=Response,
+        undefined=HOOKS.undefined,
+        new_response=HOOKS.new_response,
+        new_background=HOOKS.new_background,
+        run_in_thread=HOOKS.run_in_thread,
+        run_limited=HOOKS.run_limited,
+        run_with_stack=_run_with_present_stack,
+        run_and_close=HOOKS.run_and_close,
+        open_generator=HOOKS.open_generator,
+    ),
+    result=lambda route: (_EXACT_RESULT, _reply),
+    exact=True,
+    load_body=_parsed_body,
+    invalid=lambda errors, body, exchange: _Unsolved(errors),
 )
 
 
-def _handler_result(route: EndpointRoute) -> tuple[int, Any]:
-    respond = exact_responder(route)
-
-    async def reply(request: Request, result: Any, background: Any, injected: Response | None) -> _Reply:
-        if not isinstance(result, Response):
-            return _Reply(await respond(request, result, background, injected))
-        if result.background is None:
-            result.background = background
-        return _Reply(result)
-
-    return _EXACT_RESULT, reply
-
-
-def _session_result(route: EndpointRoute) -> tuple[int, Any]:
-    async def reply(*args: Any) -> _Reply:
-        return _Reply(None)
-
-    return _EXACT_RESULT, reply
+def _solver(dependant: Dependant, provider: Any, embed: bool, is_websocket: bool) -> Endpoint:
+    """Return the frozen plan, made once, that calls the dependencies and collects the values for `dependant.call`."""
+    key = (id(provider), embed, is_websocket)  # the plan keeps the provider alive
+    if key not in dependant.solvers:
+        route = HandlerRoute(
+            dependant=replace(dependant, call=_collect),
+            dependency_overrides_provider=provider,
+            _embed_body_fields=embed,
+        )
+        dependant.solvers[key] = freeze(cast(Any, route), style=replace(_SOLVING, is_websocket=is_websocket))
+    return cast(Endpoint, dependant.solvers[key])
 
 
-_HANDLER = Style(hooks=_HANDLER_HOOKS, result=_handler_result, exact=True)
-_SESSION = Style(hooks=_HANDLER_HOOKS, result=_session_result, exact=True, is_websocket=True)
+async def solve_dependencies(
+    *,
+    request: Request | WebSocket,
+    dependant: Dependant,
+    body: Any = Undefined,
+    background_tasks: StarletteBackgroundTasks | None = None,
+    response: Response | None = None,
+    dependency_overrides_provider: Any | None = None,
+    dependency_cache: dict[DependencyCacheKey, Any] | None = None,
+    async_exit_stack: AsyncExitStack | None = None,
+    embed_body_fields: bool = False,
+) -> SolvedDependency:
+    """Call the dependencies of `dependant` and collect what it would be called with.
 
-
-async def _run(endpoint: Any, exchange: _Handing) -> Any:
+    The exit stacks are those in the scope of `request`. Results are not shared between calls, so `dependency_cache`
+    comes back as it is.
+    """
+    solver = _solver(dependant, dependency_overrides_provider, embed_body_fields, isinstance(request, WebSocket))
+    exchange = _Solving(request, body)
     try:
-        await endpoint._run(exchange)
-    finally:
-        stack = exchange.scope().get("fastapi_middleware_astack")
-        for close in exchange.closers or ():
-            await close() if stack is None else stack.push_async_callback(close)
-    return exchange.response
+        await cast(Any, solver)._run(exchange)
+        found = exchange.found
+    except _Unsolved as exc:
+        found = _Found({}, exc.errors)
+    if response is None:
+        response = found.response or HOOKS.new_response()
+    elif found.response is not None:
+        response.raw_headers.extend(found.response.raw_headers)
+    if background_tasks is None:
+        background_tasks = found.background
+    elif found.background is not None:
+        background_tasks.tasks.extend(found.background.tasks)
+    return SolvedDependency(
+        values=found.values,
+        errors=found.errors,
+        background_tasks=background_tasks,
+        response=response,
+        dependency_cache={} if dependency_cache is None else dependency_cache,
+    )
+
+
+async def run_endpoint_function(*, dependant: Dependant, values: dict[str, Any], is_coroutine: bool) -> Any:
+    """Call an endpoint that is no generator, in a worker thread unless it is a coroutine function."""
+    assert dependant.call is not None
+    if not is_coroutine:
+        return await run_in_threadpool(_run_sync_endpoint, function=dependant.call, arguments=values)
+    with _operation(name="endpoint", function=dependant.call):
+        return await dependant.call(**values)
+
+
+_OWN = (solve_dependencies, run_endpoint_function)
+
+
+def is_instrumented() -> bool:
+    """Say whether somebody has replaced a step: then every request has to go step by step."""
+    return (solve_dependencies, run_endpoint_function) != _OWN
+
+
+async def _solve(
+    route: EndpointRoute, connection: Request | WebSocket, body: Any, data: TelemetryData | None
+) -> SolvedDependency:
+    """Solve the dependencies of a route; raises the validation error if there are errors."""
+    with _operation(name="dependencies", function=route.dependant.call):
+        solved = await solve_dependencies(
+            request=connection,
+            dependant=route.dependant,
+            body=body,
+            dependency_overrides_provider=route.dependency_overrides_provider,
+            async_exit_stack=connection.scope.get("fastapi_inner_astack"),
+            embed_body_fields=route._embed_body_fields,
+        )
+        if data is not None:
+            data.values, data.errors = solved.values, solved.errors
+    if solved.errors:
+        error = validation_error(route, solved.errors, body, connection.scope)
+        _validation_failed(error)
+        raise error
+    return solved
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+class _Handler:
+    """The steps by which a route answers a request."""
+
+    def __init__(self, route: EndpointRoute, form_limits: FormLimits) -> None:
+        call = route.dependant.call
+        self.route = route
+        self.call: Callable[..., Any] = cast(Any, call)
+        self.is_generator = is_async_gen_callable(call) or is_gen_callable(call)
+        self.is_coroutine = is_coroutine_callable(call)
+        self.load_body = body_loader(route, form_limits)
+        self.respond = exact_responder(route, as_operation=True)
+
+    async def answer(self, request: Request) -> Response:
+        data = get_telemetry_data()
+        if data is not None:
+            data.request = request
+        body = await self._read_body(request)
+        if data is not None:
+            data.body = None if body is Undefined else body
+        solved = await _solve(self.route, request, body, data)
+        if self.is_generator:
+            result = self.call(**solved.values)
+        else:
+            result = await run_endpoint_function(
+                dependant=self.route.dependant, values=solved.values, is_coroutine=self.is_coroutine
+            )
+            if isinstance(result, Response):
+                if result.background is None:
+                    result.background = cast(Any, solved.background_tasks)
+                return result
+        return await self.respond(request, result, solved.background_tasks, solved.response)
+
+    async def _read_body(self, request: Request) -> Any:
+        if self.load_body is None:
+            return Undefined
+        try:
+            return await self.load_body(request, None)
+        except RequestValidationError as error:
+            _validation_failed(error)
+            raise
 
 
 def make_handler(
@@ -152,71 +325,32 @@ def make_handler(
 ) -> Callable[[Request], Coroutine[Any, Any, Response]]:
     """Return the coroutine function that answers a request to `route`, of any subclass of Request.
 
-    It expects the exit stacks for dependencies in the scope.
+    It expects the exit stacks for dependencies and files in the scope.
     """
-    endpoint: Endpoint | None = None
+    steps: _Handler | None = None
 
     async def handler(request: Request) -> Response:
-        nonlocal endpoint
-        if endpoint is None:  # only now, because what wraps handlers may still change the route
-            endpoint = freeze(route, form_limits=form_limits, style=_HANDLER)
-        response: Response = await _run(endpoint, _Handing(request))
-        return response
+        nonlocal steps
+        if steps is None:  # only now, because what wraps handlers may still change the route
+            steps = _Handler(route, form_limits or FormLimits())
+        return await steps.answer(request)
 
     return handler
 
 
+# --- WebSockets ------------------------------------------------------------------------------------------------------
+
+
 def make_session(route: EndpointRoute) -> Callable[[WebSocket], Coroutine[Any, Any, None]]:
     """Return the coroutine function that runs the endpoint of a WebSocket route."""
-    endpoint: Endpoint | None = None
 
     async def session(websocket: WebSocket) -> None:
-        nonlocal endpoint
-        if endpoint is None:
-            endpoint = freeze(route, style=_SESSION)
-        await _run(endpoint, _Handing(websocket))
+        call = cast(Callable[..., Any], route.dependant.call)
+        data = get_telemetry_data()
+        if data is not None:
+            data.websocket = websocket
+        solved = await _solve(route, websocket, Undefined, data)
+        with _operation(name="endpoint", function=call):
+            await call(**solved.values)
 
     return session
-
-
-@dataclass
-class Solved:
-    """What a callable would be called with, and what its dependencies left for the response."""
-
-    values: dict[str, Any]
-    errors: list[Any]
-    background_tasks: BackgroundTasks | None
-    response: Response
-
-
-async def solve(
-    connection: HTTPConnection, dependant: Dependant, *, body: Any, provider: Any, embed_body_fields: bool
-) -> Solved:
-    """Call the dependencies of `dependant`, and collect the values of its own parameters; do not call itself."""
-
-    async def collect(**values: Any) -> dict[str, Any]:
-        return values
-
-    async def load_body(request: Request, exchange: Any) -> Any:
-        return body
-
-    async def reply(request: Request, result: Any, background: Any, injected: Response | None) -> _Reply:
-        return _Reply(Solved(result, [], background, injected or HOOKS.new_response()))
-
-    style = Style(
-        hooks=_HANDLER_HOOKS,
-        result=lambda route: (_EXACT_RESULT, reply),
-        exact=True,
-        is_websocket=isinstance(connection, WebSocket),
-        load_body=load_body,
-    )
-    route = HandlerRoute(
-        dependant=replace(dependant, call=collect),
-        dependency_overrides_provider=provider,
-        _embed_body_fields=embed_body_fields,
-    )
-    try:
-        solved: Solved = await _run(freeze(cast(Any, route), style=style), _Handing(connection))
-    except (RequestValidationError, WebSocketRequestValidationError) as exc:
-        return Solved({}, list(exc.errors()), None, HOOKS.new_response())
-    return solved

@@ -15,6 +15,7 @@ from turboapi.encoders import jsonable_encoder
 from turboapi.exceptions import EndpointContext, ResponseValidationError
 from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
+from turboapi.telemetry._api import _operation
 from turboapi.types import IncEx
 from turboapi.utils import is_body_allowed_for_status_code
 
@@ -141,22 +142,49 @@ def response_arguments(route: ResultRoute, background: Any, injected: Response |
     return {"background": background, **({"status_code": status} if status else {})}
 
 
-def make_responder(route: ResultRoute) -> Callable[..., Awaitable[Response]]:
-    """Return `respond(request, result, background, injected)` for a result that is no response yet."""
-    response_class = actual_response_class(route)
+Serializer = Callable[[Any, Request], Any]
+
+
+def _make_serializer(route: ResultRoute, to_json: bool) -> Serializer:
+    """Return `serialize(result, request)`: the content of the response, filtered by the response model, if any."""
     field = route.response_field
     options = dump_options(route)
-    to_json = field is not None and isinstance(route.response_class, DefaultPlaceholder)
+    if field is None:
+        return lambda result, request: jsonable_encoder(result)
+    dump = field.serialize_json if to_json else field.serialize
+    validate = field._type_adapter.validate_python
+
+    def serialize(result: Any, request: Request) -> Any:
+        try:
+            value = validate(result, from_attributes=True)
+        except ValidationError as exc:
+            raise _invalid_response(exc, result, _context_of(route, request.scope)) from None
+        return dump(value, **options)
+
+    return serialize
+
+
+def _as_operation(serialize: Serializer, function: Any) -> Serializer:
+    def traced(result: Any, request: Request) -> Any:
+        with _operation(name="serialization", function=function):
+            return serialize(result, request)
+
+    return traced
+
+
+def make_responder(route: ResultRoute, *, as_operation: bool = False) -> Callable[..., Awaitable[Response]]:
+    """Return `respond(request, result, background, injected)` for a result that is no response yet.
+
+    `as_operation` makes a span of the serialization, if the request is traced.
+    """
+    response_class = actual_response_class(route)
+    to_json = route.response_field is not None and isinstance(route.response_class, DefaultPlaceholder)
+    serialize = _make_serializer(route, to_json)
+    if as_operation:
+        serialize = _as_operation(serialize, route.dependant.call)
 
     async def respond(request: Request, result: Any, background: Any, injected: Response | None) -> Response:
-        if field is None:
-            content = jsonable_encoder(result)
-        else:
-            try:
-                value = field._type_adapter.validate_python(result, from_attributes=True)
-            except ValidationError as exc:
-                raise _invalid_response(exc, result, _context_of(route, request.scope)) from None
-            content = field.serialize_json(value, **options) if to_json else field.serialize(value, **options)
+        content = serialize(result, request)
         arguments = response_arguments(route, background, injected)
         if to_json:
             response = Response(content, media_type="application/json", **arguments)

@@ -84,9 +84,11 @@ cdef class Site:
     cdef readonly str root_path             # is taken off the path before it is matched
     cdef object refresh                     # () -> Site, after routes have changed
     cdef object changed                     # () -> whether it was routes of this site that have changed
+    cdef object outdated                    # () -> whether anything else would be frozen otherwise now
     cdef long epoch
 
     cpdef Site current(self)
+    cdef Site reviewed(self)
     cdef int resolve(self, Exchange exchange) except -1
     cdef str _route_path(self, str path)
     cdef bint waits_for_body(self, Exchange exchange)

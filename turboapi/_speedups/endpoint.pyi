@@ -185,6 +185,7 @@ class Site:
         refresh: Callable[[], Site] | None = None,
         changed: Callable[[], bool] | None = None,
         layers: Any = None,
+        outdated: Callable[[], bool] | None = None,
     ) -> None:
         """An application. Raises TypeError without a router and an ASGI application.
 
@@ -197,6 +198,7 @@ class Site:
         refresh: the site anew, once `routes_epoch` has moved.
         changed: whether it was routes of this site that moved it; without it, they count as changed.
         layers: the middleware around it, as `layers.Layers`, on our own server.
+        outdated: whether the site would be another one now, for a reason besides the routes; asked once a second.
         """
 
     @property

@@ -416,7 +416,7 @@ cdef class Site:
     def __init__(
         self, *, Router router=None, object asgi=None, object unmatched=None, object not_allowed=None,
         object on_error=None, object on_asgi_error=None, object add_to_scope=None, str root_path="", object refresh=None,
-        object changed=None, object layers=None,
+        object changed=None, object layers=None, object outdated=None,
     ):
         if router is None and asgi is None:
             raise TypeError("Site needs a router or an ASGI application")
@@ -431,6 +431,7 @@ cdef class Site:
         self.root_path = root_path.rstrip("/")
         self.refresh = refresh
         self.changed = changed
+        self.outdated = outdated
         self.epoch = _routes_epoch.value
 
     cpdef Site current(self):
@@ -441,6 +442,10 @@ cdef class Site:
             self.epoch = _routes_epoch.value  # it was another application's routes
             return self
         return self.refresh()
+
+    cdef Site reviewed(self):
+        """This site, or the one frozen anew because something else that was decided then is decided otherwise now."""
+        return self.refresh() if self.outdated is not None and self.outdated() else self
 
     cdef int resolve(self, Exchange exchange) except -1:
         """Find the route: sets `target`, and `path_params` or `payload`."""

@@ -41,7 +41,7 @@ class Hub:
         """A protocol for a new connection: the factory for `loop.create_server`."""
 
     def start(self) -> None:
-        """Begin the sweep that, once a second, closes connections whose client is late."""
+        """Begin the sweep that, once a second, closes connections whose client is late and reviews the site."""
 
     def stop(self) -> None:
         """End the sweep."""

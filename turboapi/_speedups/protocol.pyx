@@ -76,7 +76,7 @@ cdef class Hub:
         return len(self.open)
 
     def start(self):
-        """Begin the sweep that, once a second, closes connections whose client is late."""
+        """Begin the sweep that, once a second, closes connections whose client is late and reviews the site."""
         self._sweep()
 
     def stop(self):
@@ -92,6 +92,7 @@ cdef class Hub:
             if connection.deadline and connection.deadline < self.now:
                 connection.late()
         self.timer = self.loop.call_later(1.0, self._sweep)
+        self.site = self.site.reviewed()
 
     def drain(self):
         """Let every connection end with its next answer, which says `connection: close`."""

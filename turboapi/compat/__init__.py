@@ -2,24 +2,30 @@
 
 `install()` puts a finder before all others. From then on `import fastapi.X` gives the very module `turboapi.X`, so that
 an attribute patched by one name is patched by the other; where the same name means something else, it gives the thin
-module `turboapi.compat.fastapi.X`. Neither package needs to be installed, and if they are, they are not looked at.
+module `turboapi.compat.fastapi.X`. Neither package needs to be installed, and if they are, they are not looked at;
+`importlib.metadata` tells of the releases whose behaviour this is.
 
     python -c "from turboapi.compat import install; install(); import my_application"
     pytest -p turboapi.compat.pytest_plugin
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
+from importlib.metadata import Distribution, DistributionFinder
 from importlib.util import find_spec
+from os import PathLike
+from pathlib import Path
 from types import ModuleType
+
+from turboapi._utils import FASTAPI_RELEASE, STARLETTE_RELEASE
 
 __all__ = ["AliasFinder", "install", "submodule", "uninstall"]
 
 _HERE = __name__
-_PACKAGES = ("fastapi", "starlette")
+_PACKAGES = {"fastapi": FASTAPI_RELEASE, "starlette": STARLETTE_RELEASE}
 
 # Modules of the two packages that have another name here.
 _RENAMED = {
@@ -66,8 +72,28 @@ class _AliasLoader(Loader):
         return spec.loader.get_code(self.target)  # type: ignore[union-attr]
 
 
-class AliasFinder(MetaPathFinder):
+class _AliasDistribution(Distribution):
+    """What stands for an installed package, for those who ask for its version."""
+
+    def __init__(self, name: str) -> None:
+        self._metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {_PACKAGES[name]}\n"
+
+    def read_text(self, filename: str) -> str | None:
+        return self._metadata if filename == "METADATA" else None
+
+    def locate_file(self, path: str | PathLike[str]) -> Path:
+        return Path(path)
+
+
+class AliasFinder(DistributionFinder):
     """Finds TurboAPI's modules under the names of FastAPI's and Starlette's."""
+
+    def find_distributions(
+        self,
+        context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
+    ) -> Iterable[Distribution]:
+        names = _PACKAGES if context.name is None else [context.name.lower()]
+        return [_AliasDistribution(name) for name in names if name in _PACKAGES]
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

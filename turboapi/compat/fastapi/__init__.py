@@ -1,5 +1,6 @@
 """What `import fastapi` gives."""
 
+import logging
 from types import ModuleType
 
 from turboapi import (
@@ -23,10 +24,12 @@ from turboapi import (
     WebSocketException,
     status,
 )
+from turboapi._utils import FASTAPI_RELEASE
 from turboapi.compat import submodule
 from turboapi.compat.fastapi.applications import FastAPI
+from turboapi.logger import logger
 
-__version__ = "0.165.0"  # the release whose behaviour this is
+__version__ = FASTAPI_RELEASE
 
 __all__ = [
     "APIRouter",
@@ -50,6 +53,9 @@ __all__ = [
     "WebSocketException",
     "status",
 ]
+
+
+logger.parent = logging.getLogger("fastapi")  # what is set up for FastAPI's logger goes for ours
 
 
 def __getattr__(name: str) -> ModuleType:

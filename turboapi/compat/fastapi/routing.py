@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from turboapi import _api_routes, _included, _scope, routing
 from turboapi._included import iter_routes_with_context
-from turboapi._plan import streams
+from turboapi._plan import handlers, streams
 from turboapi._routes import BaseRoute
 from turboapi.compat._view import show
 
@@ -33,5 +33,7 @@ show(
         "_merge_lifespan_context": (routing, "_merged_lifespan"),
         "_restore_fastapi_scope_key": (_scope, "restore_key"),
         "_update_scope": (_scope, "update_scope"),
+        "run_endpoint_function": (handlers, "run_endpoint_function"),
+        "solve_dependencies": (handlers, "solve_dependencies"),
     },
 )

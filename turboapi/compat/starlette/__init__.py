@@ -2,9 +2,10 @@
 
 from types import ModuleType
 
+from turboapi._utils import STARLETTE_RELEASE
 from turboapi.compat import submodule
 
-__version__ = "1.10.0"  # the release whose behaviour this is
+__version__ = STARLETTE_RELEASE
 
 
 def __getattr__(name: str) -> ModuleType:
