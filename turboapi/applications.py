@@ -345,7 +345,7 @@ class TurboAPI(Verbs, Starlette):
         """Whether nobody has changed how the application is called and its middleware put together."""
         names = ("__call__", "build_middleware_stack")
         return (
-            type(self.middleware_stack) is ServerErrorMiddleware
+            type(self.middleware_stack) in (ServerErrorMiddleware, _ObservedErrorMiddleware)
             and Starlette.__call__ is _CALL
             and all(getattr(type(self), name) is getattr(TurboAPI, name) and name not in vars(self) for name in names)
         )
