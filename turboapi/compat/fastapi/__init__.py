@@ -21,10 +21,10 @@ from turboapi import (
     WebSocket,
     WebSocketDisconnect,
     WebSocketException,
-    status,
 )
 from turboapi.compat import submodule
 from turboapi.compat.fastapi.applications import FastAPI
+from turboapi.compat.starlette import status
 
 __version__ = "0.165.0"  # the release whose behaviour this is
 
