@@ -107,7 +107,7 @@ def package(session: nox.Session) -> None:
     session.install("build")
     session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
     wheel = next(folder.glob("*.whl"))
-    session.install(f"turboapi[forms,templates,testclient] @ {wheel.resolve().as_uri()}")
+    session.install(f"turboapi[forms,opentelemetry,templates,testclient] @ {wheel.resolve().as_uri()}")
     with session.chdir(folder):
         session.run("python", "-c", IMPORT_EVERYTHING, log=False)
 

@@ -21,6 +21,8 @@ if sys.version_info >= (3, 13):
 else:
     from asyncio import iscoroutinefunction
 
+STARLETTE_VERSION = "1.10.0"  # the release whose behaviour the ASGI toolkit layer has
+
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 AwaitableCallable = Callable[..., Awaitable[T]]

@@ -2,9 +2,10 @@
 
 from types import ModuleType
 
+from turboapi import _utils
 from turboapi.compat import submodule
 
-__version__ = "1.10.0"  # the release whose behaviour this is
+__version__ = _utils.STARLETTE_VERSION
 
 
 def __getattr__(name: str) -> ModuleType:
