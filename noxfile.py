@@ -73,16 +73,27 @@ def compat(session: nox.Session) -> None:
     session.run("pytest", "--hypothesis-profile=thorough", *(session.posargs or ["tests/compat"]))
 
 
+def run_suite(session: nox.Session, package: str, group: str) -> None:
+    """Run the own test suite of `package`, in the version that the tests compare with; `group` is what it imports."""
+    install(session, group)
+    folder = Path(session.create_tmp())
+    version = next(line for line in PYPROJECT["dependency-groups"]["test"] if str(line).startswith(f"{package}=="))
+    download = ("download", "--quiet", "--no-deps", f"--no-binary={package}", f"--dest={folder}", version)
+    session.run("python", "-m", "pip", *download)
+    sdist = folder / f"{version.replace('==', '-')}.tar.gz"
+    session.run("python", "tests/compat/suite/run.py", str(sdist), f"--report={folder}", *session.posargs)
+
+
 @nox.session
 def fastapi_suite(session: nox.Session) -> None:
     """Run FastAPI's own test suite on TurboAPI; fails if a test fails that is not listed as a known difference."""
-    install(session, "suite")
-    folder = Path(session.create_tmp())
-    version = next(line for line in PYPROJECT["dependency-groups"]["test"] if str(line).startswith("fastapi=="))
-    download = ("download", "--quiet", "--no-deps", "--no-binary=fastapi", f"--dest={folder}", version)
-    session.run("python", "-m", "pip", *download)
-    sdist = next(folder.glob("fastapi-*.tar.gz"))
-    session.run("python", "tests/compat/suite/run.py", str(sdist), f"--report={folder}", *session.posargs)
+    run_suite(session, "fastapi", "suite")
+
+
+@nox.session
+def starlette_suite(session: nox.Session) -> None:
+    """Run Starlette's own test suite on TurboAPI; fails if a test fails that is not listed as a known difference."""
+    run_suite(session, "starlette", "starlette-suite")
 
 
 @nox.session

@@ -142,6 +142,39 @@ assert issubclass(FastAPI, Starlette) and FastAPI.__name__ == "FastAPI"
     )
 
 
+def test_status_is_one_module_with_the_name_it_is_imported_by() -> None:
+    check(
+        """
+import warnings
+import starlette.status, turboapi.status
+from fastapi import status
+assert status is starlette.status and dir(status) == dir(turboapi.status) and status.WS_1001_GOING_AWAY == 1001
+try:
+    status.HTTP_999
+except AttributeError as exc:
+    assert str(exc) == "module 'starlette.status' has no attribute 'HTTP_999'"
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert status.HTTP_414_REQUEST_URI_TOO_LONG == 414
+assert [warning.filename for warning in caught] == ["<string>"], caught
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "code"),
+    [
+        ("starlette.routing", "def lifespan(app): yield\nstarlette.routing.Router(lifespan=lifespan)"),
+        ("starlette.concurrency", "import asyncio; asyncio.run(starlette.concurrency.run_until_first_complete())"),
+        ("starlette.config", "starlette.config.Config('/nothing')"),
+    ],
+)
+def test_warnings_are_filtered_by_the_names_of_the_modules(module: str, code: str) -> None:
+    ignore = f"import warnings; warnings.filterwarnings('ignore', module={module!r})\n"
+    check(f"import {module}\n{ignore}{code}")
+    assert "Warning: " in run(f"import {module}\n{code}").stderr
+
+
 def test_a_patched_name_of_routing_is_patched_where_it_is_looked_up() -> None:
     check(
         """

@@ -1,6 +1,7 @@
 import asyncio
 import functools
 import inspect
+import warnings
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turboapi import _utils
+from turboapi._utils import warn_as
 
 
 async def coroutine_function(a: int = 0, b: int = 0) -> None: ...
@@ -176,3 +178,35 @@ def test_signatures_are_the_references() -> None:
     for name in ("is_async_callable", "get_route_path", "parse_host_header", "create_collapsing_task_group"):
         ours, expected = getattr(_utils, name), getattr(starlette._utils, name)
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(expected).parameters)
+
+
+def warn_about_caller() -> None:
+    warn_as("starlette.routing", "old", UserWarning, stacklevel=2)
+
+
+def test_warnings_point_at_the_line_meant() -> None:
+    with pytest.warns(UserWarning, match="^old$") as warned:
+        warn_as("starlette.routing", "old", UserWarning)
+        warn_about_caller()
+    here = inspect.currentframe()
+    assert here is not None
+    first = here.f_code.co_firstlineno + 2
+    assert [(warning.filename, warning.lineno) for warning in warned] == [(__file__, first), (__file__, first + 1)]
+
+
+@pytest.mark.parametrize(("module", "ignored"), [("starlette.routing", True), (__name__, False)])
+def test_warnings_are_filtered_by_the_module_they_name(module: str, ignored: bool) -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", module=module)
+        warn_about_caller()
+    assert (warned == []) is ignored
+
+
+def test_warnings_are_shown_once_for_each_line() -> None:
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            warn_about_caller()
+        warn_about_caller()
+    assert len(warned) == 2

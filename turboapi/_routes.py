@@ -11,7 +11,6 @@ import inspect
 import re
 import traceback
 import types
-import warnings
 from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from enum import Enum
@@ -19,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from turboapi._exception_handler import wrap_app_handling_exceptions
 from turboapi._speedups import routes_epoch
-from turboapi._utils import get_route_path, is_async_callable, parse_host_header
+from turboapi._utils import get_route_path, is_async_callable, parse_host_header, warn_as
 from turboapi.concurrency import run_in_threadpool
 from turboapi.convertors import CONVERTOR_TYPES, Convertor
 from turboapi.datastructures import URL, Headers, URLPath
@@ -528,7 +527,8 @@ def _as_lifespan(lifespan: Any) -> Lifespan[Any]:
 
 
 def _warn_of_generator(kind: str) -> None:
-    warnings.warn(
+    warn_as(
+        "starlette.routing",
         f"{kind} function lifespans are deprecated, use an @contextlib.asynccontextmanager function instead",
         StarletteDeprecationWarning,
         stacklevel=4,

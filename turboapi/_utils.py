@@ -3,6 +3,7 @@
 import functools
 import re
 import sys
+import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -89,6 +90,16 @@ async def create_collapsing_task_group() -> AsyncGenerator[TaskGroup, None]:
         if cause is None and not error.__suppress_context__:
             cause = error.__context__
         raise error from cause
+
+
+def warn_as(module: str, message: str, category: type[Warning], stacklevel: int = 1) -> None:
+    """Warn at the line that `stacklevel` means, as `warnings.warn` does, but in the name of `module`.
+
+    Warnings of the reference that name one of its own modules are filtered by that name, and so have to be these.
+    """
+    frame = sys._getframe(stacklevel)
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, module, registry)
 
 
 # RFC 3986 section 3.2.2. Anything else could move the path or the authority of a URL built from it.

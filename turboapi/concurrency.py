@@ -6,7 +6,6 @@ Everything here is built on anyio: it runs on asyncio, uvloop and trio, and anyi
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
@@ -18,6 +17,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar, checkpoint_if_cancelled
 
+from turboapi._utils import warn_as
 from turboapi.exceptions import StarletteDeprecationWarning
 
 __all__ = [
@@ -51,7 +51,8 @@ async def iterate_in_threadpool(iterator: Iterable[T]) -> AsyncIterator[T]:
 
 async def run_until_first_complete(*args: tuple[Callable[..., Coroutine[Any, Any, Any]], dict[str, Any]]) -> None:
     """Run each `(function, keyword arguments)` pair as a task; when one ends, cancel the others. Deprecated."""
-    warnings.warn(
+    warn_as(
+        "starlette.concurrency",
         "run_until_first_complete is deprecated and will be removed in a future version.",
         StarletteDeprecationWarning,
         stacklevel=2,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
+
+from turboapi._utils import warn_as
 
 __all__ = ["Config", "Environ", "EnvironError", "environ", "undefined"]
 
@@ -82,7 +83,7 @@ class Config:
             with open(env_file, encoding=encoding) as lines:
                 self.file_values = dict(_parse_lines(lines))
         else:
-            warnings.warn(f"Config file '{env_file}' not found.", stacklevel=2)
+            warn_as("starlette.config", f"Config file '{env_file}' not found.", UserWarning, stacklevel=2)
 
     @overload
     def __call__(self, key: str, *, default: None) -> str | None: ...

@@ -678,22 +678,25 @@ def _add_to_scope(scope: Any, exchange: Any) -> None:
     if exchange.path_params:
         scope["path_params"] = {**scope.get("path_params", {}), **exchange.path_params}
     if isinstance(target, Endpoint):
-        _add_route(scope, target.route)
+        _add_route(scope, target.route, exchange.target)
     elif type(target) is _Target:
         if isinstance(target.context, EffectiveRoute):
             add_form_limits(scope, target.context.inclusion.form_limits)
-        _add_route(scope, target.context or target.route)
+        _add_route(scope, target.context or target.route, exchange.target)
     elif isinstance(target, dict):
         update_scope(scope, target)
+    else:  # nothing matches
+        return
     scope.setdefault("path_params", {})
 
 
-def _add_route(scope: Any, route: Any) -> None:
+def _add_route(scope: Any, route: Any, answered_by: Any) -> None:
+    """Add a route's endpoint, and the route itself only if it is FastAPI's: its router does not tell of Starlette's."""
     scope["endpoint"] = route.endpoint
     if isinstance(route, (EffectiveRoute, PrefixedRoute)):
-        scope["route"] = route.original_route
         fastapi_scope(scope)[ROUTE_CONTEXT] = route
-    else:
+        route = route.original_route
+    if isinstance(route, APIRoute) or answered_by is _not_allowed:
         scope["route"] = route
 
 
@@ -718,7 +721,8 @@ async def _raise(exc: Exception, scope: Scope, receive: Receive, send: Send) -> 
 
 
 async def _not_allowed(scope: Scope, receive: Receive, send: Send) -> None:
-    route = effective_route_of(scope["route"], scope) or scope["route"]
+    original = scope["route"] if isinstance(scope["route"], APIRoute) else scope.pop("route")
+    route = effective_route_of(original, scope) or original
     headers = {"Allow": ", ".join(route.methods)}
     if "app" in scope:
         raise StarletteHTTPException(status_code=405, headers=headers)

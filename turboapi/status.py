@@ -95,16 +95,23 @@ _RENAMED = {
 __deprecated__ = {old: int(old[5:8]) for old in _RENAMED}
 
 
-def __getattr__(name: str) -> int:
-    """The code behind a deprecated name, with a `StarletteDeprecationWarning` at the place that used it."""
+def deprecated_code(name: str, module: str) -> int:
+    """Return the code behind a deprecated name, for `module.__getattr__`, and warn at the place that used the name.
+
+    Raises AttributeError, in the name of `module`, for any other name.
+    """
     if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
     warnings.warn(
         f"'{name}' is deprecated. Use '{_RENAMED[name]}' instead.",
         category=StarletteDeprecationWarning,
-        stacklevel=2,
+        stacklevel=3,
     )
     return __deprecated__[name]
+
+
+def __getattr__(name: str) -> int:
+    return deprecated_code(name, __name__)
 
 
 def __dir__() -> list[str]:

@@ -92,6 +92,50 @@ CASES = [
         b"/b/z",
         Request("POST", b"/b/1"),
     ),
+    *(
+        case(
+            f"the scope tells of the router, and of the route if it is not Starlette's ({where})",
+            f"""
+            def show(request):
+                scope = request.scope
+                route, endpoint = (getattr(scope.get(name), attribute, None) for name, attribute in (("route", "path"), ("endpoint", "__name__")))
+                return JSONResponse([type(scope.get("router")).__name__, route, endpoint, scope.get("path_params")])
+            async def view(request): return show(request)
+            async def refused(request, exc):
+                return show(request)
+            app, router, deep = App(), APIRouter(), APIRouter()
+            app.add_exception_handler(404, refused)
+            app.add_exception_handler(405, refused)
+            {setup}
+            for at in (app, router, deep):
+                at.add_route("/plain/{{x}}", view)
+                @at.get("/api/{{x}}")
+                def api(x: int, request: Request): return show(request)
+            router.include_router(deep, prefix="/deep")
+            app.include_router(router, prefix="/in")
+            app.mount("/mount", PlainTextResponse("mounted"))
+            """,
+            *(
+                Request(method, prefix + path)
+                for method in ("GET", "POST")
+                for prefix in (b"", b"/in", b"/in/deep")
+                for path in (b"/plain/1", b"/api/1", b"/mount/1", b"/none")
+            ),
+            b"/api/a",
+        )
+        for where, setup in (
+            ("without middleware", ""),
+            (
+                "seen by middleware",
+                """
+            @app.middleware("http")
+            async def outer(request, call_next):
+                await call_next(request)
+                return show(request)
+            """,
+            ),
+        )
+    ),
     case(
         "an override that cannot be used costs that one request",
         """

@@ -25,7 +25,7 @@ LEVELS = (
     "_body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
     " _exception_handler telemetry utils",
     "routing _routes _scope _api_routes _frontend _included",
-    "openapi schemas server",
+    "openapi schemas server middleware.opentelemetry",
     "applications _application",
     "__init__ testclient compat",
     "cli __main__",

@@ -22,11 +22,11 @@ from turboapi import (
     WebSocket,
     WebSocketDisconnect,
     WebSocketException,
-    status,
 )
 from turboapi._utils import FASTAPI_RELEASE
 from turboapi.compat import submodule
 from turboapi.compat.fastapi.applications import FastAPI
+from turboapi.compat.starlette import status
 from turboapi.logger import logger
 
 __version__ = FASTAPI_RELEASE
