@@ -16,6 +16,7 @@ from turboapi.middleware.cors import CORSMiddleware
 from turboapi.middleware.gzip import GZipMiddleware
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
+from turboapi.middleware.logging import LoggingMiddleware
 from turboapi.middleware.ratelimit import RateLimit, RateLimitMiddleware
 from turboapi.middleware.sessions import SessionMiddleware
 from turboapi.middleware.trustedhost import TrustedHostMiddleware
@@ -27,6 +28,7 @@ __all__ = [
     "GZipMiddleware",
     "HTTPSRedirectMiddleware",
     "HookMiddleware",
+    "LoggingMiddleware",
     "Middleware",
     "RateLimit",
     "RateLimitMiddleware",
