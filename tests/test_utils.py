@@ -176,3 +176,19 @@ def test_signatures_are_the_references() -> None:
     for name in ("is_async_callable", "get_route_path", "parse_host_header", "create_collapsing_task_group"):
         ours, expected = getattr(_utils, name), getattr(starlette._utils, name)
         assert list(inspect.signature(ours).parameters) == list(inspect.signature(expected).parameters)
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [([], ""), (["/a", "/b*"], "/a /b /bc /b/c"), (["/a/*"], "/a/ /a/c"), (["*"], "/a /ac /a/ /a/c /b /bc /b/c")],
+)
+def test_path_matcher(patterns, expected):
+    matches = _utils.path_matcher(patterns)
+    paths = ["/a", "/ac", "/a/", "/a/c", "/b", "/bc", "/b/c"]
+    assert {path for path in paths if matches(path)} == set(expected.split())
+
+
+@pytest.mark.parametrize("patterns", ["/a", ["/a*b"], ["/**"]])
+def test_path_matcher_refuses_other_patterns(patterns):
+    with pytest.raises(ValueError, match="paths must be a list"):
+        _utils.path_matcher(patterns)

@@ -13,6 +13,7 @@ from turboapi.middleware.authentication import AuthenticationMiddleware
 from turboapi.middleware.base import BaseHTTPMiddleware
 from turboapi.middleware.body_limit import RequestBodyLimitMiddleware
 from turboapi.middleware.cors import CORSMiddleware
+from turboapi.middleware.custom import CustomMiddleware
 from turboapi.middleware.gzip import GZipMiddleware
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
@@ -25,6 +26,7 @@ __all__ = [
     "AuthenticationMiddleware",
     "BaseHTTPMiddleware",
     "CORSMiddleware",
+    "CustomMiddleware",
     "GZipMiddleware",
     "HTTPSRedirectMiddleware",
     "HookMiddleware",
