@@ -47,11 +47,14 @@ logger = logging.getLogger("turboapi.ratelimit")
 
 
 class Limit(NamedTuple):
-    """So many requests in so many seconds; `name` is how the client is told."""
+    """So many requests in so many seconds."""
 
     amount: int
     seconds: int
     name: str
+    """What clients read."""
+    policy: str
+    """The same in a header field: draft-ietf-httpapi-ratelimit-headers-06 section 3.4."""
     item: RateLimitItem
 
 
@@ -91,7 +94,8 @@ def _limit(item: RateLimitItem) -> Limit:
         raise ValueError(f"a limit must allow at least one request: {item}")
     unit = item.GRANULARITY.name
     period = unit if item.multiples == 1 else f"{item.multiples} {unit}s"
-    return Limit(item.amount, item.get_expiry(), f"{item.amount} per {period}", item)
+    seconds = item.get_expiry()
+    return Limit(item.amount, seconds, f"{item.amount} per {period}", f"{item.amount};w={seconds}", item)
 
 
 class Limiter:
@@ -109,6 +113,8 @@ class Limiter:
 
     def __init__(self, strategy: Strategy, storage: str | Storage, timeout: float) -> None:
         self._store = _make_store(strategy, storage, timeout)
+        self.memory = self._store if isinstance(self._store, MemoryStore) else None
+        """The store if it is in memory, where nothing fails and nothing waits."""
         self._failures = 0
         self._silent_until = 0.0
 
@@ -288,14 +294,16 @@ class MemoryStore(Store):
 
     async def hit(self, limits: Sequence[Limit], key: str) -> list[Usage]:
         """Count a request if all limits allow it."""
+        return self.hit_now(limits, key)
+
+    def hit_now(self, limits: Sequence[Limit], key: str) -> list[Usage]:
+        """The same without waiting, which is never necessary here."""
         now = self._clock()
         counters = [self._counters.get(limit.name) or self._add(limit) for limit in limits]
-        usages = [counter.usage(key, now) for counter in counters]
-        if all(usage.allowed for usage in usages):
-            for counter in counters:
-                counter.count(key, now)
-            usages = [counter.usage(key, now)._replace(allowed=True) for counter in counters]
-        return usages
+        for counter in counters:
+            if not counter.allows(key, now):
+                return [each.usage(key, now) for each in counters]
+        return [counter.count(key, now) for counter in counters]
 
     def _add(self, limit: Limit) -> Counter[Any]:
         counter = self._counters[limit.name] = self._make_counter(limit)
@@ -315,23 +323,29 @@ class Counter(ABC, Generic[StateT]):
         self.limit = limit
         self.states: OrderedDict[str, StateT] = OrderedDict()
 
-    def usage(self, key: str, now: float) -> Usage:
-        """Return what the limit says to one more request."""
-        used, reset = self.used(self.states.get(key), now)
-        remaining = max(0, self.limit.amount - used)
-        return Usage(self.limit, remaining > 0, remaining, reset)
+    def allows(self, key: str, now: float) -> bool:
+        """Whether there may be one more request."""
+        return self.used(self.states.get(key), now)[0] < self.limit.amount
 
-    def count(self, key: str, now: float) -> None:
-        """Count a request."""
-        state = self.states.get(key)
-        self.states[key] = self.add(state, now)
-        if state is None or self.moves(state, now):
-            self.states.move_to_end(key)
+    def usage(self, key: str, now: float) -> Usage:
+        """Return what the limit says to a request that is refused, by this or another limit."""
+        used, reset = self.used(self.states.get(key), now)
+        return Usage(self.limit, used < self.limit.amount, max(0, self.limit.amount - used), reset)
+
+    def count(self, key: str, now: float) -> Usage:
+        """Count a request that is allowed."""
+        states = self.states
+        before = states.get(key)
+        state = states[key] = self.add(before, now)
+        if before is not None and self.moves(before, now):
+            states.move_to_end(key)
         for _ in range(2):  # one more than can have come, so that all go in the end
-            oldest = next(iter(self.states))
-            if self.expiry(self.states[oldest]) > now:
+            oldest = next(iter(states))
+            if self.expiry(states[oldest]) > now:
                 break
-            del self.states[oldest]
+            del states[oldest]
+        used, reset = self.used(state, now)
+        return Usage(self.limit, True, max(0, self.limit.amount - used), reset)
 
     @abstractmethod
     def used(self, state: StateT | None, now: float) -> tuple[int, float]:

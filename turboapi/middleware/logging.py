@@ -40,6 +40,7 @@ SECRET_QUERY = frozenset(
 _HEADERS_WITH_URLS = ("location", "referer")
 _LAST_RESORT = 500  # what the client gets for an exception
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _BARE_TEXT = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII but blank, quotation mark, equals sign, backslash
 
@@ -131,7 +132,9 @@ class LoggingMiddleware(HookMiddleware):
         if (level < logging.WARNING and not self._is_sampled()) or not logger.isEnabledFor(level):
             return
         fields = self._fields(request, level, status, error)
-        logger.log(level, self._format(fields), extra={"fields": fields})
+        # `Logger.log` would look for the line of code that calls it, which is always this one.
+        record = logger.makeRecord(logger.name, level, "", 0, self._format(fields), (), None, extra={"fields": fields})
+        logger.handle(record)
 
     def _is_sampled(self) -> bool:
         """Whether this one is logged: evenly, and not by anything that a client can choose."""
@@ -231,7 +234,7 @@ def _level(status: int | None, error: BaseException | None) -> int:
 
 def _to_json(value: Fields | str) -> str:
     # ASCII, and so without control characters but one, which JSON (RFC 8259 section 7) lets pass.
-    return json.dumps(value, separators=(",", ":")).replace("\x7f", "\\u007f")
+    return _encode(value).replace("\x7f", "\\u007f")
 
 
 def _to_text(fields: Mapping[str, Any], prefix: str = "") -> str:

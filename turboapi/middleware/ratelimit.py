@@ -12,11 +12,11 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from turboapi._scope import ROUTE_CONTEXT
-from turboapi._speedups import Exchange
+from turboapi._speedups import Exchange, Layer
 from turboapi._utils import is_async_callable, path_matcher
 from turboapi.exceptions import HTTPException, WebSocketException
 from turboapi.middleware._client import ClientAddresses, ProxyHeader, group_address
-from turboapi.middleware._limiter import Limiter, Limits, Strategy, Usage, parse_limits
+from turboapi.middleware._limiter import Limit, Limiter, Limits, Strategy, Usage, parse_limits
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.requests import HTTPConnection, Request
 from turboapi.responses import JSONResponse, Response
@@ -35,6 +35,7 @@ Key = Callable[[Any], str | None] | Callable[[Any], Awaitable[str | None]]
 Test = Callable[[Request], bool] | Callable[[Request], Awaitable[bool]]
 HeaderFields = Literal["draft-6", "draft-11", "none"]
 _RawHeaders = list[tuple[bytes, bytes]]
+_Limits = tuple[Limit, ...]
 
 _PLAIN_KEY = re.compile(r"[\w.:@-]{1,64}", re.ASCII)
 _NOT_IN_NAMES = re.compile(r'[^ -~]|["\\]')
@@ -80,18 +81,16 @@ def _seconds(reset: float) -> int:
 
 def _draft_6(told: list[_Told]) -> _RawHeaders:
     """draft-ietf-httpapi-ratelimit-headers-06 section 3, which most clients know: one limit, and all policies."""
-    usage = min((each.usage for each in told), key=lambda usage: (usage.remaining, -usage.reset))
-    policies = ", ".join([f"{limit.amount};w={limit.seconds}" for limit in _limits(told)])
+    usage, policies = told[0].usage, told[0].usage.limit.policy
+    if len(told) > 1:
+        usage = min((each.usage for each in told), key=lambda usage: (usage.remaining, -usage.reset))
+        policies = ", ".join(dict.fromkeys([each.usage.limit.policy for each in told]))
     return [
         (b"ratelimit-limit", b"%d" % usage.limit.amount),
         (b"ratelimit-remaining", b"%d" % usage.remaining),
         (b"ratelimit-reset", b"%d" % _seconds(usage.reset)),
         (b"ratelimit-policy", policies.encode()),
     ]
-
-
-def _limits(told: list[_Told]) -> Iterable[Any]:
-    return dict.fromkeys(each.usage.limit for each in told)
 
 
 def _draft_11(told: list[_Told]) -> _RawHeaders:
@@ -144,13 +143,15 @@ class _Settings:
         self.ipv6_prefix = ipv6_prefix
         self.name = name
 
-    async def key(self, conn: HTTPConnection, key: Key | None) -> str:
+    def client(self, scope: Scope) -> str:
+        """Return what tells this client from others by its address."""
+        return f"client:{group_address(self.clients.find(scope), self.ipv6_prefix)}"
+
+    async def key(self, conn: HTTPConnection, key: Key) -> str:
         """Return what tells this client from others; its address where `key` says nothing."""
-        found = None
-        if key is not None:
-            found = await _call(key, conn)
+        found = await _call(key, conn)
         if found is None or found == "":
-            return f"client:{group_address(self.clients.find(conn.scope), self.ipv6_prefix)}"
+            return self.client(conn.scope)
         text = str(found)
         # A key that a client can choose must neither be long nor look like a part of another one.
         return (
@@ -158,6 +159,10 @@ class _Settings:
             if _PLAIN_KEY.fullmatch(text)
             else f"hash:{sha256(text.encode(errors='surrogatepass')).hexdigest()}"
         )
+
+
+def _connection(scope: Scope) -> HTTPConnection:
+    return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
 
 async def _call(func: Callable[[Any], Any], argument: Any) -> Any:
@@ -175,19 +180,27 @@ class _RequestLimits(ResponseHook):
 
     def head(self, status: int, headers: _RawHeaders) -> None:
         """Add the header fields, unless they are there: from a limit further in, which knows of all, or an upstream."""
-        if self.told and not any(name in _NAMES for name, _ in headers):
-            headers += self.settings.fields(self.told)
+        if not self.told:
+            return
+        for name, _ in headers:
+            if name in _NAMES:
+                return
+        headers += self.settings.fields(self.told)
 
-    async def hit(self, limits: Any, name: str, key: Key | None, conn: HTTPConnection) -> "_Refusal | None":
+    async def hit(self, limits: _Limits, name: str, key: Key | None, scope: Scope) -> "_Refusal | None":
         """Count a request; returns why it is refused, if it is."""
         settings = self.settings
-        found = await settings.limiter.hit(limits, f"{settings.name}/{name}/{await settings.key(conn, key)}")
+        client = settings.client(scope) if key is None else await settings.key(_connection(scope), key)
+        counted = f"{settings.name}/{name}/{client}"
+        memory = settings.limiter.memory
+        found = memory.hit_now(limits, counted) if memory else await settings.limiter.hit(limits, counted)
         if found is None:
             return None if settings.fail_open else _Refusal(503, UNCHECKED, {})
         self.told += [_Told(name, usage) for usage in found]
-        if all(usage.allowed for usage in found):
-            return None
-        return self._refusal([usage for usage in found if usage.remaining == 0])
+        for usage in found:
+            if not usage.allowed:
+                return self._refusal([each for each in found if each.remaining == 0])
+        return None
 
     def _refusal(self, exhausted: list[Usage]) -> "_Refusal":
         last = max(exhausted, key=lambda usage: usage.reset)
@@ -264,6 +277,10 @@ class RateLimitMiddleware(HookMiddleware):
         self._exempt = exempt
         self._is_exempt_path = path_matcher(exempt_paths)
 
+    def layer(self) -> Layer | None:
+        """Return the layer; None if `__call__` is overridden."""
+        return None if self.has_own(RateLimitMiddleware, "__call__") else self.hook_layer()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             self._enter(scope)
@@ -291,10 +308,9 @@ class RateLimitMiddleware(HookMiddleware):
         entered = self._enter(scope)
         if not self.limits or self._is_exempt_path(exchange.path):
             return entered
-        request = Request(scope)
-        if self._exempt is not None and await _call(self._exempt, request):
+        if self._exempt is not None and await _call(self._exempt, Request(scope)):
             return entered
-        refusal = await entered.hit(self.limits, "all", self._key, request)
+        refusal = await entered.hit(self.limits, "all", self._key, scope)
         if refusal is None:
             return entered
         return JSONResponse({"detail": refusal.detail}, refusal.status, refusal.headers)
@@ -327,7 +343,7 @@ class RateLimit:
         """Count the request. Raises HTTPException, and WebSocketException, when it is one too many."""
         around: _RequestLimits | None = conn.scope.get(SCOPE_KEY)
         current = around or _RequestLimits(self._own_settings, [])
-        refusal = await current.hit(self.limits, self._name or _name_of_route(conn.scope), self._key, conn)
+        refusal = await current.hit(self.limits, self._name or _name_of_route(conn.scope), self._key, conn.scope)
         if refusal is not None and conn.scope["type"] == "websocket":
             raise WebSocketException(TRY_AGAIN_LATER, refusal.detail)
         if refusal is not None:
