@@ -183,6 +183,20 @@ def test_memory_forgets_clients_that_have_gone(strategy):
     assert list(counter.states) == ["the last one"]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_client_that_stays_does_not_keep_the_others_in_memory(strategy):
+    clock = Clock()
+    store = MemoryStore(strategy, clock)
+    hit(store, "5/second", "busy")
+    for number in range(20):
+        hit(store, "5/second", f"client {number}")
+    for _ in range(100):
+        clock.now += 0.25
+        hit(store, "5/second", "busy")
+    [counter] = store._counters.values()
+    assert list(counter.states) == ["busy"]
+
+
 # --- Redis -----------------------------------------------------------------------------------------------------------
 
 

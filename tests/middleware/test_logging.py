@@ -9,7 +9,7 @@ import time
 import anyio
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.middleware.exchanges import exchange, headers_of, http_scope, response, sender, websocket_scope
@@ -342,6 +342,7 @@ def test_text(records):
     headers=st.lists(st.tuples(st.binary(), st.binary())),
     method=st.text(),
 )
+@example(path="/\x7f\x1b[2J\n\u2028\x85", query=b"\x7f\r\n", headers=[(b"a\x7f\n", b"\x7f\n")], method="\x7f")
 def test_nothing_can_be_injected(format, path, query, headers, method):
     scope = {**http_scope(path=path, query_string=query, method=method), "headers": headers}
     lines = []

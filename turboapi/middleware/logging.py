@@ -40,7 +40,8 @@ SECRET_QUERY = frozenset(
 _HEADERS_WITH_URLS = ("location", "referer")
 _LAST_RESORT = 500  # what the client gets for an exception
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+# Escapes all that is not printable ASCII.
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)
 _BARE_TEXT = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII but blank, quotation mark, equals sign, backslash
 
@@ -230,11 +231,6 @@ def _level(status: int | None, error: BaseException | None) -> int:
     if status is None or error is not None:
         return logging.WARNING
     return logging.INFO if status < 400 else logging.WARNING if status < 500 else logging.ERROR
-
-
-def _to_json(value: Fields | str) -> str:
-    # ASCII, and so without control characters but one, which JSON (RFC 8259 section 7) lets pass.
-    return _encode(value).replace("\x7f", "\\u007f")
 
 
 def _to_text(fields: Mapping[str, Any], prefix: str = "") -> str:
