@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import re
 import threading
 
 import httpx
@@ -105,19 +106,20 @@ def test_fields_of_the_draft_of_today(client_for):
     assert {each.headers["ratelimit-policy"] for each in found} == {
         '"all: 2 per hour";q=2;w=3600, "all: 9 per 2 days";q=9;w=172800'
     }
-    assert [each.headers["ratelimit"] for each in found] == [
-        '"all: 2 per hour";r=1;t=3600, "all: 9 per 2 days";r=8;t=172800',
-        '"all: 2 per hour";r=0;t=3600, "all: 9 per 2 days";r=7;t=172800',
-        '"all: 2 per hour";r=0;t=3600, "all: 9 per 2 days";r=7;t=172800',
+    assert [re.sub(r"t=\d+", "t=#", each.headers["ratelimit"]) for each in found] == [
+        '"all: 2 per hour";r=1;t=#, "all: 9 per 2 days";r=8;t=#',
+        '"all: 2 per hour";r=0;t=#, "all: 9 per 2 days";r=7;t=#',
+        '"all: 2 per hour";r=0;t=#, "all: 9 per 2 days";r=7;t=#',
     ]
-    assert [each.headers.get("retry-after") for each in found] == [None, None, "3600"]
+    assert [f"t={each.headers['retry-after']}," in each.headers["ratelimit"] for each in found[2:]] == [True]
+    assert ["retry-after" in each.headers for each in found] == [False, False, True]
 
 
 def test_no_fields(client_for):
     client = client_for(make_app("1/hour", headers="none"))
     assert fields(client.get("/")) == {}
     found = client.get("/")
-    assert (fields(found), found.headers["retry-after"]) == ({}, "3600")
+    assert (fields(found), 0 < int(found.headers["retry-after"]) <= 3600) == ({}, True)
 
 
 def test_fields_of_the_application_stay():
@@ -331,7 +333,7 @@ def test_path_operations_are_limited(client_for, middleware):
         (429, "0"),
     ]
     assert found[2].json() == {"detail": "Rate limit exceeded: 2 per hour"}
-    assert found[2].headers["retry-after"] == "3600"
+    assert 0 < int(found[2].headers["retry-after"]) <= 3600
     policies = {each.headers["ratelimit-policy"] for each in found}
     assert policies == {"99;w=3600, 2;w=3600" if middleware and middleware[0].args else "2;w=3600"}
     assert statuses(client, ["/router/a", "/router/a", "/router/b", "/router/a"]) == [200, 200, 200, 429]
