@@ -210,3 +210,19 @@ def test_warnings_are_shown_once_for_each_line() -> None:
             warn_about_caller()
         warn_about_caller()
     assert len(warned) == 2
+
+
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [([], ""), (["/a", "/b*"], "/a /b /bc /b/c"), (["/a/*"], "/a/ /a/c"), (["*"], "/a /ac /a/ /a/c /b /bc /b/c")],
+)
+def test_path_matcher(patterns, expected):
+    matches = _utils.path_matcher(patterns)
+    paths = ["/a", "/ac", "/a/", "/a/c", "/b", "/bc", "/b/c"]
+    assert {path for path in paths if matches(path)} == set(expected.split())
+
+
+@pytest.mark.parametrize("patterns", ["/a", ["/a*b"], ["/**"]])
+def test_path_matcher_refuses_other_patterns(patterns):
+    with pytest.raises(ValueError, match="paths must be a list"):
+        _utils.path_matcher(patterns)

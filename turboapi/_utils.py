@@ -4,7 +4,7 @@ import functools
 import re
 import sys
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
@@ -153,3 +153,16 @@ def get_route_path(scope: Scope) -> str:
         return path
     rest = path[len(root_path) :]
     return path if rest and rest[0] != "/" else rest
+
+
+def path_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
+    """Return a test for paths: those written out, and with "*" at a pattern's end all that begin like it.
+
+    Raises ValueError for a "*" elsewhere and for a single string.
+    """
+    listed = [] if isinstance(patterns, str) else list(patterns)
+    if isinstance(patterns, str) or any("*" in pattern[:-1] for pattern in listed):
+        raise ValueError(f"paths must be a list like ['/health', '/static/*'], not {patterns!r}")
+    exact = frozenset(listed)
+    prefixes = tuple(pattern[:-1] for pattern in listed if pattern.endswith("*"))
+    return lambda path: path in exact or path.startswith(prefixes)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,7 +14,15 @@ import uvloop
 from benchmarks.micro.protocol import HOST, time_of
 from turboapi import Request, Response, TurboAPI
 from turboapi._speedups import Hub, Settings
-from turboapi.middleware import BaseHTTPMiddleware, CORSMiddleware, GZipMiddleware, SessionMiddleware
+from turboapi.middleware import (
+    BaseHTTPMiddleware,
+    CORSMiddleware,
+    CustomMiddleware,
+    GZipMiddleware,
+    LoggingMiddleware,
+    RateLimitMiddleware,
+    SessionMiddleware,
+)
 from turboapi.middleware import TrustedHostMiddleware as TrustedHost
 
 REQUEST = b"GET /hello HTTP/1.1\r\nOrigin: https://example.org\r\nAccept-Encoding: gzip\r\n" + HOST + b"\r\n"
@@ -25,12 +34,20 @@ async def dispatch(request: Request, call_next: Callable[[Request], Awaitable[Re
     return response
 
 
+async def before(request: Request) -> None:
+    request.state.seen = True
+
+
 STACKS: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "none": [],
     "CORS": [(CORSMiddleware, {"allow_origins": ["*"]})],
     "GZip (small body)": [(GZipMiddleware, {})],
     "TrustedHost": [(TrustedHost, {"allowed_hosts": ["localhost"]})],
     "Session (no cookie)": [(SessionMiddleware, {"secret_key": "secret"})],
+    "RateLimit (memory)": [(RateLimitMiddleware, {"limits": "1000000000/hour"})],
+    "Logging (to nowhere)": [(LoggingMiddleware, {})],
+    "Logging (1 %)": [(LoggingMiddleware, {"sample": 0.01})],
+    "Custom (before)": [(CustomMiddleware, {"before": before})],
     "@app.middleware": [(BaseHTTPMiddleware, {"dispatch": dispatch})],
     "CORS, GZip, @app.middleware": [
         (CORSMiddleware, {"allow_origins": ["*"]}),
@@ -53,6 +70,10 @@ def make_app(stack: list[tuple[Any, dict[str, Any]]]) -> TurboAPI:
 
 
 def main() -> None:
+    requests = logging.getLogger("turboapi.requests")
+    requests.setLevel(logging.INFO)
+    requests.addHandler(logging.NullHandler())
+    requests.propagate = False
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

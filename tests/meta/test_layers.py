@@ -18,13 +18,13 @@ PACKAGE = ROOT / "turboapi"
 SOURCES = sorted(path for suffix in ("py", "pyx", "pxd") for path in PACKAGE.rglob(f"*.{suffix}"))
 
 LEVELS = (
-    "exceptions types status logger config _utils",
+    "exceptions types status logger config _utils _scope",
     "_speedups",
     "datastructures formparsers convertors requests responses websockets params param_functions background concurrency"
     " encoders sse openapi.models security.models telemetry._api",
     "_body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
     " _exception_handler telemetry utils",
-    "routing _routes _scope _api_routes _frontend _included",
+    "routing _routes _api_routes _frontend _included",
     "openapi schemas server middleware.opentelemetry",
     "applications _application",
     "__init__ testclient compat",

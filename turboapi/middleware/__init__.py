@@ -13,9 +13,12 @@ from turboapi.middleware.authentication import AuthenticationMiddleware
 from turboapi.middleware.base import BaseHTTPMiddleware
 from turboapi.middleware.body_limit import RequestBodyLimitMiddleware
 from turboapi.middleware.cors import CORSMiddleware
+from turboapi.middleware.custom import CustomMiddleware
 from turboapi.middleware.gzip import GZipMiddleware
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
+from turboapi.middleware.logging import LoggingMiddleware
+from turboapi.middleware.ratelimit import RateLimit, RateLimitMiddleware
 from turboapi.middleware.sessions import SessionMiddleware
 from turboapi.middleware.trustedhost import TrustedHostMiddleware
 
@@ -23,10 +26,14 @@ __all__ = [
     "AuthenticationMiddleware",
     "BaseHTTPMiddleware",
     "CORSMiddleware",
+    "CustomMiddleware",
     "GZipMiddleware",
     "HTTPSRedirectMiddleware",
     "HookMiddleware",
+    "LoggingMiddleware",
     "Middleware",
+    "RateLimit",
+    "RateLimitMiddleware",
     "RequestBodyLimitMiddleware",
     "ResponseHook",
     "SessionMiddleware",
