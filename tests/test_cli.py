@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -75,6 +76,7 @@ def project(tmp_path):
     """A directory with an application."""
     (tmp_path / "main.py").write_text(APP)
     (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "broken.json").write_text("[] x")
     return tmp_path
 
 
@@ -137,6 +139,19 @@ class Running:
     def signal(self, number):
         self.process.send_signal(number)
 
+    def interrupt(self):
+        """What Ctrl-C does: every process of the terminal gets the signal."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def marks(self, text):
+        """How often a line with this text has been printed so far."""
+        return sum(text in line for line in (*self.out, *self.err))
+
+    def wait_for_another(self, text, before):
+        """Returns once there are more such lines than `before`."""
+        with self.news:
+            assert self.news.wait_for(lambda: self.marks(text) > before, PATIENCE), (text, self.out, self.err)
+
     def ended(self):
         """The exit code, when there is one."""
         code = self.process.wait(PATIENCE)
@@ -150,14 +165,15 @@ def start(project):
     """`start(*arguments)`: a running server on a free port; killed after the test if it still runs."""
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, **variables):
+        def start(*arguments, command="run", **variables):
             process = subprocess.Popen(
-                [sys.executable, "-m", "turboapi", "run", *arguments, "--port", "0"],
+                [sys.executable, "-m", "turboapi", command, *arguments, "--port", "0"],
                 cwd=project,
                 env=environment(**variables),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                start_new_session=True,
             )
             running = Running(process)
             stack.callback(running.ended)
@@ -271,13 +287,177 @@ def test_options_from_the_environment(start):
     assert server.out == []
 
 
+def test_options_from_pyproject(start, project):
+    (project / "pyproject.toml").write_text(
+        "[tool.turboapi]\nentrypoint = 'main:app'\nport = 1\naccess-log = false\nheader = ['X-Tea: green']\n"
+    )
+    server = start(TURBOAPI_HOST="localhost")
+    assert server.wait_for(server.err, "running on http://localhost:")
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/")
+        assert connection.getresponse().getheader("x-tea") == "green"
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert server.out == ["lifespan startup", "lifespan shutdown"]
+
+
+SHOP = """
+import os
+from turboapi import TurboAPI
+
+tea = TurboAPI()
+
+@tea.get("/")
+async def root():
+    return os.environ.get("TEA", "none")
+
+@tea.get("/fail")
+async def fail():
+    import json
+    json.loads("{")
+"""
+
+
+def test_a_file_without_a_name_and_its_environment(start, project):
+    (project / "app").mkdir()
+    (project / "app" / "__init__.py").write_text("from .main import tea")
+    (project / "app" / "main.py").write_text(SHOP)
+    (project / "shop.env").write_text("TEA=green\n")
+    server = start("app", "--env-file", "shop.env")
+    assert server.get() == '"green"'
+    assert server.wait_for(server.err, r"Documentation at http://127\.0\.0\.1:\d+/docs$")
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert "INFO:     Loading environment from 'shop.env'" in server.err
+
+
+def test_a_unix_socket(start, project):
+    server = start("main:app", "--uds", "app.sock")
+    server.wait_for(server.err, r"running on unix socket app\.sock \(")
+    assert (project / "app.sock").is_socket()
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert not (project / "app.sock").exists()
+
+
+# --- reload -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def edited(project):
+    """`edited(answer)`: main.py, so that it answers this; None for a file that does not compile."""
+
+    def edit(answer):
+        line = "def (\n" if answer is None else f"note('imported')\nANSWER = {answer!r}\n"
+        (project / "main.py").write_text(
+            f"from turboapi import TurboAPI\ndef note(text): print(text, flush=True)\n{line}"
+            "app = TurboAPI()\n@app.get('/')\nasync def root(): return ANSWER\n"
+            "@app.get('/fail')\nasync def fail():\n    import json\n    json.loads('{')\n"
+        )
+
+    edit("one")
+    return edit
+
+
+def test_dev_starts_anew_when_a_file_changes_and_survives_a_broken_one(start, edited):
+    server = start(command="dev", FASTAPI_ENV="")
+    assert server.get() == '"one"'
+    assert server.wait_for(server.err, r"Documentation at http://127\.0\.0\.1:\d+/docs$")
+    for answer in ("two", "six"):  # of the same size, and perhaps within the same second
+        before = server.marks("imported")
+        edited(answer)
+        server.wait_for_another("imported", before)
+        assert server.get() == f'"{answer}"'  # on the same port
+    edited(None)
+    server.wait_for(server.err, "waiting for a change")
+    broken = server.err[
+        server.err.index("Error: 'main' failed while it was imported: SyntaxError: invalid syntax (main.py, line 3)")
+        - 4 :
+    ][:4]
+    assert broken[0].endswith('main.py", line 3') and "SyntaxError: invalid syntax" in broken
+    edited("ten")
+    assert server.get() == '"ten"'  # a client that comes meanwhile waits
+    server.interrupt()
+    assert server.ended() == 0
+    assert server.marks("Finished server process") == server.marks("Started server process") == 4
+    assert server.marks("Traceback") == 0
+
+
+def test_errors_of_requests_are_short(start, edited):
+    server = start(command="dev")
+    server.get("/fail")
+    server.wait_for(server.err, "JSONDecodeError")
+    frames = [line for line in server.err if line.startswith("  File ")]
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert len(frames) == 1 and "main.py" in frames[0]
+
+
+def test_an_application_that_ends_by_itself_is_started_again_by_a_change(start, project, edited):
+    (project / "main.py").write_text("raise SystemExit(7)")
+    server = start("main:app", "--reload")
+    server.wait_for(server.err, "The server has ended with exit code 7; waiting for a change")
+    edited("one")
+    assert server.get() == '"one"'
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+
+
+def test_a_file_that_is_not_watched_changes_nothing(start, project, edited):
+    (project / "lib").mkdir()
+    server = start(command="dev", TURBOAPI_RELOAD_EXCLUDE="lib", TURBOAPI_RELOAD_INCLUDE="*.html")
+    assert server.get() == '"one"'
+    (project / "lib" / "x.py").write_text("1")
+    (project / "notes.txt").write_text("1")
+    (project / "page.html").write_text("1")
+    server.wait_for(server.err, "Restarting: page.html changed")
+    server.interrupt()
+    assert server.ended() == 0
+    assert server.marks("Restarting") == 1
+
+
+def test_a_restart_does_not_wait_for_a_request_that_takes_its_time(start, project):
+    server = start("main:app", "--reload")
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", "/stuck")
+        server.wait_for(server.out, "stuck begins")
+        (project / "other.py").write_text("1")
+        server.wait_for_another("lifespan startup", 1)
+    assert server.get() == "hello"
+    assert server.out.count("lifespan shutdown") == 1
+    server.interrupt()
+    assert server.ended() == 0
+
+
+def test_a_second_interrupt_ends_a_shutdown_that_hangs_with_reload_too(start):
+    server = start("main:stubborn", "--reload")
+    server.wait_for(server.err, "running on")
+    server.interrupt()
+    server.wait_for(server.out, "refuses to stop")
+    server.interrupt()
+    assert server.ended() == 1
+
+
+def test_no_server_is_left_behind_by_a_supervisor_that_is_killed(start, edited):
+    server = start(command="dev")
+    server.get()
+    server.signal(signal.SIGKILL)
+    assert server.ended() == -signal.SIGKILL  # and all who print to its pipes
+    assert server.marks("Finished server process") == 1
+
+
 # --- what cannot be started -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["main"], 2, "'main' does not name an application; write module:attribute, for example main:app"),
+        (
+            ["main"],
+            2,
+            "there is no file or folder 'main'; write a path such as main.py, or module:attribute, "
+            "for example main:app",
+        ),
         (["nowhere:app"], 1, "no module named 'nowhere' in {} or elsewhere on the import path"),
         (["main:ap"], 1, "'main' has no attribute 'ap'; did you mean 'app'?"),
         (
@@ -285,18 +465,47 @@ def test_options_from_the_environment(start):
             1,
             "'main:make' takes no arguments; if it is a function that returns an application, use --factory",
         ),
-        (["main:app", "--port", "x"], 2, "--port must be a whole number, not 'x'"),
-        (["main:app", "--port=70000"], 2, "--port must be between 0 and 65535, not 70000"),
-        (["main:app", "--lifespan", "maybe"], 2, "--lifespan must be one of auto, on, off, not 'maybe'"),
         (["main:app", "--app-dir", "missing"], 2, "app_dir must be a directory, not 'missing'"),
-        (["main:app", "--prot", "1"], 2, "unrecognized arguments: --prot 1"),
-        ([], 2, "the following arguments are required: APP"),
+        ([], 1, "'main' has no TurboAPI application; if it has another object to serve, use --app NAME"),
+        (["--fd", "99", "main:app"], 1, "cannot listen on file descriptor 99: bad file descriptor"),
+        (
+            ["--log-config", "broken.json", "main:app"],
+            2,
+            "log_config: 'broken.json' cannot be used: Extra data: line 1 column 4 (char 3)",
+        ),
+        (
+            ["--reload", "missing.py"],
+            2,
+            "there is no file or folder 'missing.py'; write a path such as main.py, or "
+            "module:attribute, for example missing:app",
+        ),
     ],
 )
 def test_one_line_says_what_is_wrong(project, arguments, code, line):
     result = turboapi_command("run", *arguments, cwd=project)
     assert (result.returncode, result.stdout) == (code, "")
     assert result.stderr == f"Error: {line.format(project)}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--port", "x"], "--port must be a whole number, not 'x'"),
+        (["--port=70000"], "--port must be between 0 and 65535, not 70000"),
+        (["--lifespan", "maybe"], "--lifespan must be one of auto, on, off, not 'maybe'"),
+        (["--prot", "1"], "unrecognized arguments: --prot 1"),
+        (["--uds", "a", "--fd", "3"], "uds and fd cannot be used together"),
+        (["--header", "X"], "header must be NAME:VALUE, not 'X'"),
+        (["--reload-dir", "missing"], "reload_dir must be a directory, not 'missing'"),
+        (["--entrypoint", "main:app"], "--entrypoint cannot be used together with APP or --app"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "dev"])
+def test_a_wrong_option_is_one_line(capsys, command, arguments, line):
+    with pytest.raises(SystemExit) as caught:
+        raise SystemExit(cli.main([command, "main:app", *arguments]))
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", f"Error: {line}\n")
 
 
 def test_a_wrong_variable(project):
@@ -355,7 +564,11 @@ def test_every_option_has_its_flag(given, option):
         assert given("main:app", option.flag)[1] == {option.name: True}
         assert given("main:app", f"--no-{option.flag[2:]}")[1] == {option.name: False}
     else:
-        assert given("main:app", option.flag, str(option.default or "/x"))[1] == {option.name: option.default or "/x"}
+        text, value = {int: ("1", 1), float: ("1", 1.0)}.get(option.type, ("a:b", "a:b"))
+        if option.choices:
+            text = value = option.choices[-1]
+        arguments = [option.flag, text] * (2 if option.many else 1)
+        assert given(*arguments)[1] == {option.name: (value, value) if option.many else value}
 
 
 def test_flags_are_not_abbreviated(given, capsys):
@@ -365,13 +578,15 @@ def test_flags_are_not_abbreviated(given, capsys):
     assert capsys.readouterr().err == "Error: unrecognized arguments: --por 80\n"
 
 
-def test_the_help_fits_a_screen_and_names_every_option(monkeypatch, capsys):
+@pytest.mark.parametrize("command", ["run", "dev"])
+def test_the_help_fits_a_screen_for_each_group_and_names_every_option(monkeypatch, capsys, command):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as caught:
-        cli.main(["run", "--help"])
+        cli.main([command, "--help"])
     assert caught.value.code == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 50
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert max(group.count("\n") for group in text.split("\n\n")) <= 24
     assert max(map(len, lines)) <= 80
     described = {line.split()[0]: line for line in lines if line.startswith("  --")}
     for option in options():
@@ -397,4 +612,38 @@ def test_an_unknown_command(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["serve"])
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "Error: there is no command 'serve'; there is: run\n"
+    assert capsys.readouterr().err == "Error: there is no command 'serve'; there is: run, dev, routes, openapi\n"
+
+
+# --- looking at an application ----------------------------------------------------------------------------------------
+
+
+def test_routes(project):
+    (project / "shop.py").write_text(SHOP)
+    result = turboapi_command("routes", "shop.py", cwd=project)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["METHODS", "PATH", "HANDLER", "MODE", "DEPENDENCIES", "SERVED"]
+    assert ["GET", "/fail", "shop.fail", "async", "-", "native"] in [line.split() for line in lines]
+
+
+def test_openapi(project):
+    (project / "shop.py").write_text(SHOP)
+    printed = turboapi_command("openapi", "shop:tea", cwd=project)
+    written = turboapi_command("openapi", "shop:tea", "--output", "api.json", cwd=project)
+    assert (printed.returncode, printed.stderr, written.returncode, written.stdout) == (0, "", 0, "")
+    assert (project / "api.json").read_text() == printed.stdout
+    assert set(json.loads(printed.stdout)["paths"]) == {"/", "/fail"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["routes", "main:app"], "this works for TurboAPI applications only, and the application is a function"),
+        (["openapi", "shop.py", "--output", "no/dir"], "cannot write no/dir: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_looked_at(project, arguments, line):
+    (project / "shop.py").write_text(SHOP)
+    result = turboapi_command(*arguments, cwd=project)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: {line}\n")

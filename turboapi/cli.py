@@ -1,15 +1,27 @@
-"""The `turboapi` command. Its options are those of `ServerConfig`, which are declared there and nowhere else."""
+"""The `turboapi` command. Its server options are those of `ServerConfig`, declared there and nowhere else."""
 
 import argparse
+import dataclasses
+import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import turboapi
-from turboapi.server import run
+from turboapi import _inspect
+from turboapi.server import ConfigError, ServerConfig, ServerError, load_app, run
 from turboapi.server.config import Option, options
+from turboapi.server.environment import load_environment
+from turboapi.server.logging import configure_logging
+from turboapi.server.runner import report
 
 HELP_COLUMN = 34
+APP_HELP = "module:attribute, or a file such as main.py, or a package folder; left out: what is found"
+DEV_DEFAULTS = {"reload": True}
+# What is needed to load an application without serving it.
+LOADING = ("app_name", "entrypoint", "app_dir", "factory", "env_file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,11 +31,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     given = vars(parser.parse_args(argv))
-    if given.pop("command") is None:
+    command = given.pop("command")
+    if command is None:
         parser.print_help(sys.stderr)
         return 2
-    run(given.pop("app"), **given)
+    try:
+        _refuse_two_names(given)
+        _COMMANDS[command](**given)
+    except ServerError as exc:
+        report(exc)
+        return exc.exit_code
     return 0
+
+
+def _refuse_two_names(given: dict[str, Any]) -> None:
+    if "entrypoint" in given and (given["app"] is not None or "app_name" in given):
+        raise ConfigError("--entrypoint cannot be used together with APP or --app")
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def _run(app: str | None, **given: Any) -> None:
+    run(app, **given)
+
+
+def _dev(app: str | None, **given: Any) -> None:
+    os.environ.setdefault("FASTAPI_ENV", "development")
+    run(app, **{**DEV_DEFAULTS, **given})
+
+
+def _routes(app: str | None, **given: Any) -> None:
+    for line in _inspect.routes_table(_load(app, given)):
+        print(line)
+
+
+def _openapi(app: str | None, output: str | None = None, **given: Any) -> None:
+    document = _inspect.openapi_document(_load(app, given))
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ServerError(f"cannot write {output}: {exc.strerror}") from None
+
+
+def _load(app: str | None, given: dict[str, Any]) -> Any:
+    config = ServerConfig.load(**given)
+    configure_logging(config)
+    load_environment(config)
+    return load_app(app, config)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"run": _run, "dev": _dev, "routes": _routes, "openapi": _openapi}
+
+
+# --- the parser -------------------------------------------------------------------------------------------------------
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,7 +116,10 @@ class _Formatter(argparse.HelpFormatter):
 
 
 class _StoreOption(argparse.Action):
-    """Stores the value of one server option; `--no-x` is False, `--x` True for one that is true or false."""
+    """Stores the value of one server option; `--no-x` is False, `--x` True for one that is true or false.
+
+    One that may have many values gathers those of each time it is given.
+    """
 
     def __init__(self, option_strings: Sequence[str], dest: str, option: Option, **rules: Any) -> None:
         switch = option.type is bool
@@ -66,9 +134,11 @@ class _StoreOption(argparse.Action):
             values = flag == self.option.flag
         else:
             try:
-                values = self.option.parse(values)
+                values = self.option.parse_one(values)
             except ValueError as exc:
                 parser.error(f"{flag} {exc}")
+        if self.option.many:
+            values = (*getattr(namespace, self.dest, ()), values)
         setattr(namespace, self.dest, values)
 
 
@@ -85,20 +155,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="turboapi", description="Serves FastAPI-style and other ASGI applications.")
     parser.add_argument("--version", action=_Version, help="show the version and exit")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    serve = commands.add_parser(
-        "run",
-        help="serve an application",
-        usage="turboapi run APP [options]",
-        epilog="Each option can also be set by an environment variable: --port by TURBOAPI_PORT.",
+
+    def add(name: str, help: str, offered: Iterable[Option]) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=help,
+            usage=f"turboapi {name} [APP] [options]",
+            epilog="Each option can also be set by an environment variable (--port by TURBOAPI_PORT) and in the table "
+            "[tool.turboapi] of pyproject.toml (port = 80).",
+        )
+        command.add_argument("app", metavar="APP", nargs="?", help=APP_HELP)
+        _add_options(command, offered)
+        return command
+
+    loading = [each for each in options() if each.name in LOADING]
+    add("run", "serve an application", options())
+    developing = [dataclasses.replace(each, default=DEV_DEFAULTS.get(each.name, each.default)) for each in options()]
+    add("dev", "serve an application, and start it anew when its files change", developing)
+    add("routes", "list the routes of an application, and how each is served", loading)
+    openapi = add("openapi", "print the OpenAPI document of an application", loading)
+    openapi.add_argument(
+        "--output", metavar="FILE", default=argparse.SUPPRESS, help="write to this file, not to standard output"
     )
-    serve.add_argument("app", metavar="APP", help="module:attribute, for example main:app")
-    _add_options(serve)
     return parser
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
+def _add_options(parser: argparse.ArgumentParser, offered: Iterable[Option]) -> None:
     groups: dict[str, Any] = {}
-    for each in options():
+    for each in offered:
         if each.group not in groups:
             groups[each.group] = parser.add_argument_group(each.group)
         groups[each.group].add_argument(
@@ -108,6 +192,5 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def _help(option: Option) -> str:
     """What the option is for and, where that says something, its default."""
-    default = "on" if option.default is True else "off" if option.default is False else option.default
-    shown = f"{default:g}" if isinstance(default, float) else str(default)
-    return f"{option.help} ({shown})".replace("%", "%%") if shown else option.help
+    default = option.shown_default
+    return f"{option.help} ({default})".replace("%", "%%") if default else option.help

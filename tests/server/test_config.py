@@ -1,7 +1,10 @@
+import ast
 import dataclasses
+import sys
 
 import pytest
 
+import turboapi.server.config
 from turboapi.server.config import ConfigError, ServerConfig, options
 
 BY_NAME = {each.name: each for each in options()}
@@ -12,12 +15,22 @@ def test_every_field_is_an_option_that_the_help_can_describe():
     for each in options():
         assert each.help and each.group
         assert each.metavar or each.type is bool
+        assert not (each.many and each.optional)
         assert each.check(each.default) == each.default
+
+
+def test_the_declarations_need_nothing_but_the_standard_library():
+    with open(turboapi.server.config.__file__) as file:
+        nodes = list(ast.walk(ast.parse(file.read())))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom)]
+    assert {name.partition(".")[0] for name in names} <= set(sys.stdlib_module_names)
 
 
 def test_flags_and_variables_are_derived_from_the_name():
     option = BY_NAME["timeout_keep_alive"]
     assert (option.flag, option.env) == ("--timeout-keep-alive", "TURBOAPI_TIMEOUT_KEEP_ALIVE")
+    assert (BY_NAME["app_name"].flag, BY_NAME["app_name"].env) == ("--app", "TURBOAPI_APP_NAME")
 
 
 def test_the_documented_defaults():
@@ -73,6 +86,20 @@ def test_ports_at_the_limits(port):
         ({"timeout_body": float("nan")}, "timeout_body must be at least 0, not nan"),
         ({"root_path": "api"}, "root_path must begin with '/', not 'api'"),
         ({"app_dir": "no/such/dir"}, "app_dir must be a directory, not 'no/such/dir'"),
+        ({"reload_dir": [".", "no/dir"]}, "reload_dir must be a directory, not 'no/dir'"),
+        ({"reload_dir": "."}, "reload_dir must be a list, not '.'"),
+        ({"reload_include": [1]}, "reload_include must be text, not 1"),
+        ({"env_file": "."}, "env_file must be a file, not '.'"),
+        ({"log_config": "no.json"}, "log_config must be a file, not 'no.json'"),
+        ({"fd": -1}, "fd must be at least 0, not -1"),
+        ({"fd": "3"}, "fd must be a whole number, not '3'"),
+        ({"uds": ""}, "uds must not be empty"),
+        ({"uds": "a", "fd": 3}, "uds and fd cannot be used together"),
+        ({"header": ["no colon"]}, "header must be NAME:VALUE, not 'no colon'"),
+        ({"header": ["a b: c"]}, "header must be NAME:VALUE, not 'a b: c'"),
+        ({"header": ["x: a\r\ny: b"]}, "header must be NAME:VALUE, not 'x: a\\r\\ny: b'"),
+        ({"header": ["x: \u2713"]}, "header must be NAME:VALUE, not 'x: \u2713'"),
+        ({"header": ["Content-Length: 0"]}, "header must not be content-length, which the server decides about"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_clear_line(given, message):
@@ -94,6 +121,11 @@ def test_a_whole_number_may_stand_for_a_timeout():
         ("port", "80", 80),
         ("timeout_body", "1.5", 1.5),
         ("lifespan", "off", "off"),
+        ("uds", "/run/app.sock", "/run/app.sock"),
+        ("fd", "3", 3),
+        ("reload_include", "*.html, *.css,", ("*.html", "*.css")),
+        ("reload_include", "", ()),
+        ("header", "X-A: 1, 2\n X-B:3", ("X-A: 1, 2", "X-B:3")),
         *[("factory", text, True) for text in ("1", "true", "TRUE", "yes", "on")],
         *[("access_log", text, False) for text in ("0", "false", "No", "off")],
     ],
@@ -141,3 +173,72 @@ def test_an_unknown_keyword_is_a_type_error(name, message):
     with pytest.raises(TypeError) as caught:
         ServerConfig.load({}, **{name: 1})
     assert str(caught.value) == message
+
+
+def test_headers_as_pairs():
+    config = ServerConfig(header=["X-A:1", "Set-Cookie:  a=b; c \t", "x-empty:", "x-latin: \xe9"])
+    pairs = [(b"x-a", b"1"), (b"set-cookie", b"a=b; c"), (b"x-empty", b""), (b"x-latin", b"\xe9")]
+    assert config.headers() == config.protocol_options()["headers"] == pairs
+
+
+# --- pyproject.toml ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pyproject(tmp_path, monkeypatch):
+    """`pyproject(text)`: a working directory with this pyproject.toml."""
+    monkeypatch.chdir(tmp_path)
+    return (tmp_path / "pyproject.toml").write_text
+
+
+def test_pyproject_comes_before_defaults_and_after_variables_and_keywords(pyproject):
+    pyproject("[tool.turboapi]\nport = 81\nbacklog = 5\ntimeout-body = 7\nheader = ['a: b']\nhost = '::'\n")
+    config = ServerConfig.load({"TURBOAPI_PORT": "82", "TURBOAPI_BACKLOG": "6"}, backlog=7)
+    assert (config.host, config.port, config.backlog) == ("::", 82, 7)
+    assert (config.timeout_body, config.header) == (7.0, ("a: b",))
+    assert ServerConfig() == ServerConfig(port=8000, header=())  # read by `load` alone
+
+
+@pytest.mark.parametrize("text", ["", "[tool.other]\nport = 1\n", "[project]\nname = 'x'\n"])
+def test_a_pyproject_without_the_table(pyproject, text):
+    pyproject(text)
+    assert ServerConfig.load({}) == ServerConfig()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("[tool.fastapi]\nentrypoint = 'a:b'\nother = 1\n", "a:b"),
+        ("[tool.fastapi]\nentrypoint = 'a:b'\n[tool.turboapi]\nentrypoint = 'c:d'\n", "c:d"),
+        ("[tool.fastapi]\nother = 1\n", None),
+    ],
+)
+def test_the_entrypoint_of_fastapi_cli_is_known(pyproject, text, found):
+    pyproject(text)
+    assert ServerConfig.load({}).entrypoint == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[tool.turboapi]\nport = '80'\n", "pyproject.toml: port must be a whole number, not '80'"),
+        ("[tool.turboapi]\naccess-log = 1\n", "pyproject.toml: access_log must be true or false, not 1"),
+        ("[tool.turboapi]\nheader = 'a: b'\n", "pyproject.toml: header must be a list, not 'a: b'"),
+        ("[tool.turboapi]\nprot = 1\n", "pyproject.toml: unknown server option 'prot'; did you mean 'port'?"),
+        ("[tool]\nturboapi = 1\n", "pyproject.toml: tool.turboapi must be a table, not 1"),
+        ("[tool.turboapi\n", "pyproject.toml is not valid TOML: "),
+        ("[tool.fastapi]\nentrypoint = 1\n", "pyproject.toml: entrypoint must be text, not 1"),
+    ],
+)
+def test_a_wrong_pyproject_is_named(pyproject, text, message):
+    pyproject(text)
+    with pytest.raises(ConfigError) as caught:
+        ServerConfig.load({})
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
+
+
+def test_a_pyproject_that_cannot_be_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pyproject.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"^pyproject\.toml cannot be read: Is a directory$"):
+        ServerConfig.load({})

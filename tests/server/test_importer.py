@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -5,6 +6,7 @@ import uvicorn.importer
 
 from turboapi.server.config import ConfigError, ServerConfig
 from turboapi.server.importer import ImportAppError, import_app, load_app
+from turboapi.server.tracebacks import format_short
 
 SHOP = """
 class Holder:
@@ -61,8 +63,6 @@ def test_the_directory_is_put_on_the_path_once(project):
 @pytest.mark.parametrize(
     ("target", "example"),
     [
-        ("", "main:app"),
-        ("shop_app", "shop_app:app"),
         ("shop_app:", "shop_app:app"),
         (":app", "main:app"),
         ("shop_app:a b", "shop_app:app"),
@@ -132,12 +132,7 @@ def test_a_module_that_fails_itself_shows_its_own_traceback(project, target, kin
     assert str(caught.value) == f"'{module}' failed while it was imported: {message}"
     cause = caught.value.__cause__
     assert isinstance(cause, kind)
-    step, names = cause.__traceback__, []
-    while step is not None:
-        names.append(step.tb_frame.f_code.co_name)
-        step = step.tb_next
-    assert [name for name in names if not name.startswith("_") and name != "import_module"] == frames
-    assert names[: len(frames)] == frames
+    assert re.findall(r"line \d+, in (\S+)", format_short(cause)) == frames
 
 
 def test_an_application_object_is_taken_as_it_is():

@@ -1,11 +1,14 @@
 import asyncio
 import io
+import json
 import logging
 import re
+import sys
 
 import pytest
 import uvicorn.logging
 
+from turboapi.server import ConfigError, ServerConfig
 from turboapi.server import logging as server_logging
 from turboapi.server.logging import (
     ACCESS_FORMAT,
@@ -108,28 +111,134 @@ def test_colours_only_for_a_terminal_that_wants_them(monkeypatch, stream, enviro
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stderr", stream())
-    configure_logging()
+    configure_logging(ServerConfig())
     logging.getLogger("turboapi.error").info("hello")
     assert ("\x1b[" in server_logging.sys.stderr.getvalue()) == colours
 
 
 def test_messages_go_to_stderr_and_requests_to_stdout(capsys):
-    configure_logging()
+    configure_logging(ServerConfig())
     logging.getLogger("turboapi.error").info("hello")
     logging.getLogger("turboapi.access").info(ACCESS_FORMAT, "1.2.3.4:5", "GET", "/", "1.1", 204)
     assert capsys.readouterr() == ('INFO:     1.2.3.4:5 - "GET / HTTP/1.1" 204 No Content\n', "INFO:     hello\n")
 
 
 def test_the_level_hides_what_is_below_it(capsys):
-    configure_logging("warning")
+    configure_logging(ServerConfig(log_level="warning"))
     logging.getLogger("turboapi.error").info("no")
     logging.getLogger("turboapi.error").warning("yes")
     assert capsys.readouterr().err == "WARNING:  yes\n"
 
 
+def test_tracebacks_are_short_where_the_application_is_being_written(capsys):
+    for config, kept in ((ServerConfig(), True), (ServerConfig(reload=True), False)):
+        logging.getLogger("turboapi.error").handlers.clear()
+        configure_logging(config)
+        try:
+            json.loads("{")
+        except ValueError as exc:
+            logging.getLogger("turboapi.error").error("failed", exc_info=exc)
+        printed = capsys.readouterr().err
+        assert "in test_tracebacks" in printed and ("in raw_decode" in printed) == kept
+
+
+# --- a file of the user's ---------------------------------------------------------------------------------------------
+
+JSON = """{"version": 1, "disable_existing_loggers": false,
+ "formatters": {"f": {"format": "own %(message)s"}},
+ "handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f", "stream": "ext://sys.stderr"}},
+ "loggers": {"turboapi": {"level": "WARNING", "handlers": ["h"], "propagate": false}}}"""
+TOML = """version = 1
+disable_existing_loggers = false
+[formatters.f]
+format = "own %(message)s"
+[handlers.h]
+class = "logging.StreamHandler"
+formatter = "f"
+stream = "ext://sys.stderr"
+[loggers.turboapi]
+level = "WARNING"
+handlers = ["h"]
+propagate = false"""
+INI = """[loggers]
+keys=root,t
+[handlers]
+keys=h
+[formatters]
+keys=f
+[formatter_f]
+format=own %(message)s
+[handler_h]
+class=StreamHandler
+formatter=f
+args=(sys.stderr,)
+[logger_root]
+level=WARNING
+handlers=
+[logger_t]
+qualname=turboapi
+level=WARNING
+handlers=h
+propagate=0"""
+
+
+@pytest.fixture
+def root_logger():
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    yield
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", JSON), ("a.toml", TOML), ("a.yaml", JSON), ("a.yml", JSON), ("a.ini", INI), ("logging.conf", INI)],
+)
+def test_a_file_says_everything(tmp_path, capsys, root_logger, name, text):
+    (tmp_path / name).write_text(text)
+    config = ServerConfig(log_config=str(tmp_path / name), log_level="debug")
+    for _ in range(2):
+        configure_logging(config)
+    logging.getLogger("turboapi.error").info("hidden")
+    logging.getLogger("turboapi.error").warning("shown")
+    logging.getLogger("turboapi.access").warning("shown, too")
+    assert capsys.readouterr() == ("", "own shown\nown shown, too\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("a.json", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("a.json", "{}", "dictionary doesn't specify a version"),
+        ("a.json", "[]", ""),
+        ("a.toml", "=", "Invalid statement (at line 1, column 1)"),
+        ("a.yaml", "a: [", "while parsing a flow node"),
+        ("a.ini", "", ""),
+        ("a.json", JSON.replace("StreamHandler", "NoHandler"), ""),
+        ("a.json", b"\xff\xfe\x00", ""),
+    ],
+)
+def test_a_file_that_does_not_work(tmp_path, name, text, reason):
+    file = tmp_path / name
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ConfigError) as caught:
+        configure_logging(ServerConfig(log_config=str(file)))
+    message = str(caught.value)
+    assert message.startswith(f"log_config: {str(file)!r} cannot be used: {reason}")
+    assert "\n" not in message and not message.endswith(": ")
+
+
+def test_yaml_without_pyyaml(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    (tmp_path / "a.yaml").write_text(JSON)
+    with pytest.raises(ConfigError, match=r'cannot be used: YAML needs pyyaml: pip install "turboapi\[schemas\]"$'):
+        configure_logging(ServerConfig(log_config=str(tmp_path / "a.yaml")))
+
+
 def test_configuring_twice_prints_once(capsys):
-    configure_logging()
-    configure_logging("debug")
+    configure_logging(ServerConfig())
+    configure_logging(ServerConfig(log_level="debug"))
     logging.getLogger("turboapi.error").debug("hello")
     assert capsys.readouterr().err == "DEBUG:    hello\n"
 
@@ -138,7 +247,7 @@ def test_configuring_twice_prints_once(capsys):
 def test_handlers_of_the_program_are_respected(loggers, name, capsys):
     stream = io.StringIO()
     loggers[name].addHandler(logging.StreamHandler(stream))
-    configure_logging()
+    configure_logging(ServerConfig())
     logging.getLogger("turboapi.error").info("hello")
     assert (stream.getvalue(), capsys.readouterr().err) == ("hello\n", "")
 
@@ -164,13 +273,13 @@ def logged(*requests, flush=True):
 
 @pytest.mark.parametrize("flush", [True, False])
 def test_requests_are_written_in_order(capsys, flush):
-    configure_logging()
+    configure_logging(ServerConfig())
     logged(*REQUESTS, flush=flush)
     assert capsys.readouterr().out == LINES
 
 
 def test_requests_leave_in_one_write(monkeypatch):
-    configure_logging()
+    configure_logging(ServerConfig())
     writes = []
     monkeypatch.setattr(ConsoleHandler, "write", lambda self, text: writes.append(text))
     logged(*REQUESTS)
@@ -178,7 +287,7 @@ def test_requests_leave_in_one_write(monkeypatch):
 
 
 def test_nothing_is_written_before_the_flush_and_nothing_twice(capsys):
-    configure_logging()
+    configure_logging(ServerConfig())
 
     async def main():
         log = AccessLog(asyncio.get_running_loop())
@@ -205,7 +314,7 @@ class Keeper(logging.Handler):
 def test_other_handlers_get_ordinary_records(loggers):
     keeper = Keeper()
     loggers["turboapi.access"].addHandler(keeper)
-    configure_logging()
+    configure_logging(ServerConfig())
     logged(*REQUESTS)
     assert [each.args for each in keeper.records] == [
         (f"10.0.0.1:{1000 + n}", "GET", f"/{n}", "1.1", 200) for n in range(5)
@@ -215,7 +324,7 @@ def test_other_handlers_get_ordinary_records(loggers):
 
 
 def test_a_second_handler_sees_the_same_lines(loggers, capsys):
-    configure_logging()
+    configure_logging(ServerConfig())
     keeper = Keeper()
     loggers["turboapi.access"].addHandler(keeper)
     logged(*REQUESTS)
@@ -225,7 +334,7 @@ def test_a_second_handler_sees_the_same_lines(loggers, capsys):
 
 @pytest.mark.parametrize("place", ["logger", "handler"])
 def test_filters_are_asked(loggers, capsys, place):
-    configure_logging()
+    configure_logging(ServerConfig())
     logger = loggers["turboapi.access"]
     target = logger if place == "logger" else logger.handlers[0]
     target.addFilter(lambda entry: entry.args[2] != "/3")
@@ -235,7 +344,7 @@ def test_filters_are_asked(loggers, capsys, place):
 
 
 def test_another_formatter_is_used(loggers, capsys):
-    configure_logging()
+    configure_logging(ServerConfig())
     loggers["turboapi.access"].handlers[0].setFormatter(logging.Formatter("%(message)s!"))
     logged(REQUESTS[0])
     assert capsys.readouterr().out == '10.0.0.1:1000 - "GET /0 HTTP/1.1" 200!\n'
@@ -246,14 +355,14 @@ def test_another_formatter_is_used(loggers, capsys):
     [(("::1", 7), "[::1]:7"), (None, "-"), (("/run/app.sock", None), "/run/app.sock")],
 )
 def test_clients(capsys, client, shown):
-    configure_logging()
+    configure_logging(ServerConfig())
     logged((client, "GET", "/", "1.0", 404))
     assert capsys.readouterr().out == f'INFO:     {shown} - "GET / HTTP/1.0" 404 Not Found\n'
 
 
 @pytest.mark.parametrize("target", ["/\x1b[2J", "/\x9b2J", "/a\nb", "/caf\xe9", "/\u2028"])
 def test_a_target_cannot_command_the_terminal(capsys, target):
-    configure_logging()
+    configure_logging(ServerConfig())
     logged((("10.0.0.1", 1), "GET", target, "1.1", 200))
     line = capsys.readouterr().out
     assert line.isascii() and line[:-1].isprintable()
@@ -261,7 +370,7 @@ def test_a_target_cannot_command_the_terminal(capsys, target):
 
 
 def test_a_closed_stream_stops_nobody(monkeypatch):
-    configure_logging()
+    configure_logging(ServerConfig())
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr("sys.stdout", closed)
@@ -271,10 +380,10 @@ def test_a_closed_stream_stops_nobody(monkeypatch):
 def test_it_knows_whether_anybody_listens(loggers):
     with asyncio.Runner() as runner:
         log = AccessLog(runner.get_loop())
-        configure_logging("info")
+        configure_logging(ServerConfig(log_level="info"))
         assert log.enabled
-        configure_logging("warning")
+        configure_logging(ServerConfig(log_level="warning"))
         assert not log.enabled
-        configure_logging("info")
+        configure_logging(ServerConfig(log_level="info"))
         loggers["turboapi.access"].handlers.clear()
         assert not log.enabled

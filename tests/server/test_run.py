@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import turboapi.server
-from turboapi.server import ImportAppError, ServerError, run
+from turboapi.server import ImportAppError, ServerError, run, runner
 from turboapi.server.config import options
 
 
@@ -28,7 +28,13 @@ def test_an_option_that_does_not_exist():
     ("target", "given", "code", "line"),
     [
         (app, {"port": -1}, 2, "port must be between 0 and 65535, not -1"),
-        ("nocolon", {}, 2, "'nocolon' does not name an application; write module:attribute, for example nocolon:app"),
+        ("a:", {}, 2, "'a:' does not name an application; write module:attribute, for example a:app"),
+        (
+            app,
+            {"reload": True},
+            2,
+            "reload needs the name of the application, such as 'main:app', not the object",
+        ),
         (3, {}, 1, "what is to be served is not an application, but an int"),
     ],
 )
@@ -41,8 +47,8 @@ def test_what_prevents_the_start_is_one_line_and_an_exit_code(capsys, target, gi
 
 def test_the_exit_code_of_the_server_is_passed_on(monkeypatch):
     codes = [0, 1]
-    monkeypatch.setattr(turboapi.server.Server, "run", lambda self: codes.pop(0))
-    monkeypatch.setattr(turboapi.server, "configure_logging", lambda level: None)
+    monkeypatch.setattr(turboapi.server.Server, "run", lambda self, sockets: codes.pop(0))
+    monkeypatch.setattr(runner, "configure_logging", lambda config: None)
     run(app)
     with pytest.raises(SystemExit) as caught:
         run(app)

@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-import errno
 import http.client
 import logging
+import os
 import signal
 import socket
 import threading
@@ -12,8 +12,11 @@ import time
 
 import pytest
 
+from tests.conftest import Served
+from turboapi import TurboAPI
 from turboapi.server import Server, ServerConfig, StartupError, worker
-from turboapi.server.worker import bind, site_of
+from turboapi.server.sockets import bind
+from turboapi.server.worker import site_of
 
 PATIENCE = 20.0
 
@@ -191,6 +194,78 @@ def test_the_access_log(serve, app, caplog, access_log):
     assert lines == ([f'{host}:{port} - "GET /there?q=1 HTTP/1.1" 200'] if access_log else [])
 
 
+@pytest.mark.parametrize("inherited", [False, True])
+def test_a_unix_socket(app, caplog, tmp_path, monkeypatch, inherited):
+    monkeypatch.chdir(tmp_path)  # a path short enough
+    caplog.set_level(logging.INFO, "turboapi.error")
+    caplog.set_level(logging.INFO, "turboapi.access")
+    scopes = []
+
+    async def recording(scope, receive, send):
+        scopes.append(scope)
+        await app(scope, receive, send)
+
+    def connect():
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE)
+        client.connect("app.sock")
+        client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        return client
+
+    held = worker.open_sockets(ServerConfig(uds="app.sock")) if inherited else []
+    options = {"fd": os.dup(held[0].fileno())} if inherited else {"uds": "app.sock"}
+    server = Server(recording, ServerConfig(**options))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    try:
+        assert server.started.wait(PATIENCE)
+        assert answer(connect())[::2] == (200, b"hello")
+        with pytest.raises(LookupError):
+            _ = server.port
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+    assert os.path.exists("app.sock") == inherited  # whoever holds the socket takes the file away
+    for sock in held:
+        sock.close()
+    assert not os.path.exists("app.sock")
+    assert "TurboAPI running on unix socket app.sock (Press CTRL+C to quit)" in caplog.messages
+    assert (scopes[1]["client"], scopes[1]["server"]) == (None, ("app.sock", None))
+    assert '- - "GET / HTTP/1.1" 200' in caplog.messages
+
+
+def test_the_documentation_is_announced(serve, caplog):
+    caplog.set_level(logging.INFO, "turboapi.error")
+    with serve(TurboAPI(docs_url="/manual")) as served:
+        assert f"Documentation at {served.url}/manual" in caplog.messages
+    caplog.clear()
+    for silent in (TurboAPI(docs_url=None), TurboAPI(openapi_url=None)):
+        with serve(silent):
+            assert "Documentation" not in caplog.text
+
+
+def test_it_stops_by_itself_after_as_many_requests(app, caplog):
+    server = Server(app, ServerConfig(port=0, limit_max_requests=3))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    assert server.started.wait(PATIENCE)
+    served = Served(server, "127.0.0.1", server.port)
+    for _ in range(3):
+        assert answer(get(served))[0] == 200
+    thread.join(PATIENCE)
+    assert not thread.is_alive() and server.should_exit
+    assert "Stopping after 3 requests, as limit_max_requests says" in caplog.messages
+    assert app.events[-1] == "shutdown"
+
+
+def test_headers_and_the_limit_of_connections_reach_the_protocol(serve, app):
+    with serve(app, header=["X-Tea: green"], limit_concurrency=1) as served, get(served) as first:
+        assert b"x-tea: green\r\n" in first.recv(65536)
+        with get(served) as second:
+            head = second.recv(65536)
+        assert head.startswith(b"HTTP/1.1 503 ") and b"x-tea: green\r\n" in head and b"retry-after: 1\r\n" in head
+
+
 def test_there_is_no_port_before_the_start(app):
     with pytest.raises(LookupError):
         _ = Server(app).port
@@ -220,7 +295,7 @@ def test_a_port_taken_during_the_startup_is_noticed_too(app, monkeypatch):
             await app(scope, receive, send)
 
     server = Server(slow, ServerConfig(port=0))
-    monkeypatch.setattr(worker, "bind", lambda host, number: keep(bind(host, number)))
+    monkeypatch.setattr(worker, "open_sockets", lambda config: keep(bind(config.host, config.port)))
 
     def keep(sockets):
         nonlocal port
@@ -230,62 +305,6 @@ def test_a_port_taken_during_the_startup_is_noticed_too(app, monkeypatch):
     with pytest.raises(StartupError, match=r"cannot listen on http://127\.0\.0\.1:\d+: address already in use"):
         asyncio.run(server.serve())
     assert app.events == ["startup", "shutdown"]
-
-
-@pytest.mark.parametrize(
-    ("host", "line"),
-    [
-        ("no-such-host.invalid", r"cannot listen on no-such-host\.invalid:80: .*(not known|resolution|address).*"),
-        ("192.0.2.1", r"cannot listen on 192\.0\.2\.1:80: cannot assign requested address"),
-        ("a" * 70, r"cannot listen on a+:80: .*"),
-    ],
-)
-def test_a_host_that_cannot_be_used(host, line):
-    with pytest.raises(StartupError, match=f"^{line}$"):
-        bind(host, 80)
-
-
-def test_every_address_of_a_name_gets_the_same_port(monkeypatch):
-    def two(host, port, **rules):
-        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in ("127.0.0.1", "127.0.0.2", "127.0.0.1")]
-
-    monkeypatch.setattr(worker.socket, "getaddrinfo", two)
-    names = []
-    for sock in bind("name", 0):
-        with sock:
-            names.append(sock.getsockname())
-    assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
-    assert names[0][1] == names[1][1] > 0
-
-
-def test_one_address_of_several_may_be_missing(monkeypatch):
-    def two(host, port, **rules):
-        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in ("192.0.2.1", "127.0.0.1")]
-
-    monkeypatch.setattr(worker.socket, "getaddrinfo", two)
-    (sock,) = bind("name", 0)
-    with sock:
-        assert sock.getsockname()[0] == "127.0.0.1"
-
-
-def test_sockets_are_closed_when_a_later_one_fails(monkeypatch):
-    opened = []
-    real = worker._bound
-
-    def failing(family, address):
-        if opened:
-            raise OSError(errno.EADDRINUSE, "Address already in use")
-        opened.append(real(family, address))
-        return opened[0]
-
-    def two(host, port, **rules):
-        return [(socket.AF_INET, 1, 6, "", (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
-
-    monkeypatch.setattr(worker.socket, "getaddrinfo", two)
-    monkeypatch.setattr(worker, "_bound", failing)
-    with pytest.raises(StartupError):
-        bind("name", 0)
-    assert opened[0].fileno() == -1
 
 
 def test_a_failed_startup_listens_on_nothing():
@@ -577,7 +596,7 @@ def test_serve_stops_on_a_signal_and_passes_it_on(app, number):
 def test_run_returns_the_exit_code_and_leaves_the_signals_as_they_were(app, monkeypatch):
     before = [signal.getsignal(number) for number in worker.STOP_SIGNALS]
     server = Server(app, ServerConfig(port=0, log_level="critical"))
-    monkeypatch.setattr(worker, "configure_logging", lambda level: app.events.append(level))
+    monkeypatch.setattr(worker, "configure_logging", lambda config: app.events.append(config.log_level))
     stopper = threading.Thread(target=lambda: server.started.wait(PATIENCE) and signal.raise_signal(signal.SIGTERM))
     stopper.start()
     assert server.run() == 0

@@ -691,3 +691,30 @@ def test_finished_requests_leave_nothing_on_an_open_connection():
     finally:
         gc.enable()
         site.close()
+
+
+# --- too many connections ---------------------------------------------------------------------------------------------
+
+
+def test_a_connection_too_many_is_told_to_come_back(wire):
+    server = wire(echo, limit_concurrency=2)
+    first, second = server.connect(), server.connect()
+    for message in (request(), request("POST / HTTP/1.1", "Content-Length: 4", body=b"body")):
+        surplus = server.connect().feed(message + request())
+        [answer] = surplus.answers()
+        assert (answer.status, answer.header("retry-after"), answer.keep_alive) == (503, "1", False)
+        assert answer.body == b"Service Unavailable"
+        surplus.leave()
+    for peer in (first, second):
+        assert peer.feed(request()).feed(request()).statuses() == [200, 200]
+    first.leave()
+    assert server.answer(request())[0].status == 200
+
+
+def test_a_connection_too_many_that_asks_for_nothing_is_timed_out_like_any_other(wire):
+    server = wire(echo, limit_concurrency=1, timeout_header=5)
+    server.connect()
+    surplus = server.connect()
+    assert surplus.output == b""
+    server.pass_time(7)
+    assert not surplus.open

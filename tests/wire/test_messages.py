@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.wire.harness import Site, chunked, echo, read_body, request, respond, splits
+from tests.wire.harness import Settings, Site, chunked, echo, read_body, request, respond, splits
+from turboapi import TurboAPI
 
 # --- keep-alive (RFC 9112 section 9.3) --------------------------------------------------------------------------------
 
@@ -728,3 +729,48 @@ def test_site_that_cannot_find_a_route(wire, caplog):
     peer = wire(site).connect().feed(request() * 2)
     assert peer.statuses() == [500, 500]
     assert "ValueError: routes" in caplog.text
+
+
+# --- headers of the server --------------------------------------------------------------------------------------------
+
+OWN = [(b"x-frame-options", b"DENY"), (b"x-served-by", b"tea")]
+
+
+def own_headers(answer):
+    return [(name, value) for name, value in answer.headers if name.startswith("x-")]
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 500])
+def test_the_headers_of_the_server_are_sent_with_every_answer(wire, status):
+    async def app(scope, receive, send):
+        await respond(send, b"", status, headers=[(b"x-app", b"1")], length=False)
+
+    good, refused = wire(app, headers=OWN).answer(request(), b"?\r\n\r\n")
+    assert own_headers(good) == [("x-frame-options", "DENY"), ("x-served-by", "tea"), ("x-app", "1")]
+    assert (refused.status, own_headers(refused)) == (400, own_headers(good)[:2])
+
+
+def test_the_headers_of_the_server_are_sent_with_native_answers(wire):
+    app = TurboAPI()
+
+    @app.get("/tea")
+    async def tea():
+        return {"tea": 1}
+
+    plain, own = (wire(app.freeze(), headers=given).answer(request("GET /tea HTTP/1.1"))[0] for given in (None, OWN))
+    assert own.body == plain.body == b'{"tea":1}'
+    assert {name for name, _ in own.headers} == {"x-frame-options", "x-served-by", *dict(plain.headers)}
+    assert own_headers(own) == [("x-frame-options", "DENY"), ("x-served-by", "tea")]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_header_of_the_server_replaces_its_own(wire, refused):
+    headers = [(b"server", b"tea"), (b"date", b"today")]
+    message = b"?\r\n\r\n" if refused else request()
+    [answer] = wire(echo, headers=headers).answer(message)
+    assert (answer.header("server"), answer.header("date")) == ("tea", "today")
+
+
+def test_headers_that_would_break_the_message():
+    with pytest.raises(ValueError, match="header"):
+        Settings(headers=[(b"x", b"1\r\ny: 2")])

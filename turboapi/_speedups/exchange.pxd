@@ -14,6 +14,8 @@ cdef class Settings:
     cdef readonly double timeout_body
     cdef readonly str root_path
     cdef readonly object access_log
+    cdef readonly Py_ssize_t limit_concurrency      # 0: none
+    cdef readonly list headers                      # sent with every response, None: none
     cdef readonly int write_flags                   # WRITE_NO_* of writer
 
 

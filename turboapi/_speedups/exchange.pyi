@@ -24,6 +24,8 @@ class Settings:
         server_header: bool = True,
         date_header: bool = True,
         access_log: Callable[[Any, str, str, str, int], None] | None = None,
+        limit_concurrency: int = 0,
+        headers: list[tuple[bytes, bytes]] | None = None,
     ) -> None:
         """The settings.
 
@@ -36,6 +38,8 @@ class Settings:
         timeout_header: of a request's head, from the connection's beginning or the head's first byte on: 408.
         timeout_body: between two reads of a body: 408.
         access_log: called as (client, method, target, http_version, status) for each complete answer.
+        limit_concurrency: open connections beyond which a new one gets 503 for its request; 0 for none.
+        headers: sent with every response, names in lower case. ValueError for some that cannot be sent.
         """
 
     @property
@@ -58,6 +62,10 @@ class Settings:
     def root_path(self) -> str: ...
     @property
     def access_log(self) -> Callable[[Any, str, str, str, int], None] | None: ...
+    @property
+    def limit_concurrency(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]] | None: ...
     @property
     def write_flags(self) -> int:
         """The switches as flags of the writer."""

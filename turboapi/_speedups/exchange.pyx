@@ -22,7 +22,8 @@ cdef class Settings:
         self, *, Py_ssize_t limit_header_size=65536, Py_ssize_t limit_header_count=128,
         Py_ssize_t limit_request_line=16384, Py_ssize_t limit_body=100 * 1024 * 1024, Py_ssize_t limit_pipeline=16,
         double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0, str root_path="",
-        bint server_header=True, bint date_header=True, object access_log=None,
+        bint server_header=True, bint date_header=True, object access_log=None, Py_ssize_t limit_concurrency=0,
+        list headers=None,
     ):
         self.limit_header_size = limit_header_size
         self.limit_header_count = limit_header_count
@@ -34,6 +35,12 @@ cdef class Settings:
         self.timeout_body = timeout_body
         self.root_path = root_path
         self.access_log = access_log
+        self.limit_concurrency = limit_concurrency
+        if headers:
+            check_headers(headers)
+            self.headers = headers
+            server_header = server_header and find_header(headers, b"server") is None
+            date_header = date_header and find_header(headers, b"date") is None
         self.write_flags = (0 if server_header else WRITE_NO_SERVER) | (0 if date_header else WRITE_NO_DATE)
 
 
@@ -210,8 +217,8 @@ cdef class HttpExchange(Exchange):
             if status == 205 or not allows_body(status):
                 body = b""
             return self.respond(status, json_headers(status, body, extra), body)
-        if extra:  # may hold what concerns the framing, or replaces a header of ours
-            return self.respond(status, [(b"content-type", b"application/json"), *extra], body)
+        if extra or self.connection.settings.headers is not None:  # may concern the framing, or replace a header of ours
+            return self.respond(status, [(b"content-type", b"application/json"), *(extra or ())], body)
         cdef bytes data = json_response(status, body, None, self.flags())
         self.started = True
         self.status = status
@@ -263,6 +270,8 @@ cdef class HttpExchange(Exchange):
             headers = [
                 pair for pair in headers if (<tuple> pair)[0] != b"connection" and (<tuple> pair)[0] != b"transfer-encoding"
             ]
+        if self.connection.settings.headers is not None:
+            headers = self.connection.settings.headers + headers
         if find_header(headers, b"date") is not None:
             flags |= WRITE_NO_DATE
         if find_header(headers, b"server") is not None:

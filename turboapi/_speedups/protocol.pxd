@@ -50,6 +50,7 @@ cdef class HttpProtocol(Connection):
     cdef bint busy
     cdef bint processing                # the queue is being worked on right now
     cdef bint scheduled                 # ... or will be soon
+    cdef bint surplus                   # there were too many connections when it was made
     cdef bint last_request              # nothing after the queue is to be read
     # output
     cdef list gathered                  # answers held back for one write, while `processing`

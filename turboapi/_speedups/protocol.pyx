@@ -29,6 +29,7 @@ cdef enum:
     GATHER_LIMIT = 262144           # bytes of answers held back for one write
     TRAILER_LIMIT = 16384
     LINGER_SECONDS = 2
+    RETRY_AFTER_SECONDS = 1
     OVERHEAD_LIMIT = 65536          # bytes around a body that are always allowed
 
 cdef object _RequestParser = httptools.HttpRequestParser
@@ -45,6 +46,7 @@ cdef dict _REASONS = {
     414: b"URI Too Long",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
+    503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
 }
 # uri-host [":" port] of RFC 9110, section 7.2
@@ -140,6 +142,7 @@ cdef class HttpProtocol(Connection):
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
         self.draining = self.hub.draining
         self.hub.open.add(self)
+        self.surplus = 0 < self.settings.limit_concurrency < len(self.hub.open)
         self.deadline = self.within(self.settings.timeout_header)
 
     def connection_lost(self, exc):
@@ -327,6 +330,9 @@ cdef class HttpProtocol(Connection):
             if self.hosts != 1 and (self.hosts or version == "1.1"):
                 self.refuse(400)  # RFC 9112, section 3.2
                 return None
+        if self.surplus:
+            self.refuse(503)
+            return None
         if self.settings.limit_body and self.announced > self.settings.limit_body:
             self.refuse(413)
             return None
@@ -490,9 +496,13 @@ cdef class HttpProtocol(Connection):
 
     def _send_refusal(self):
         cdef bytes reason = _REASONS[self.refusal]
-        head = response_head(self.refusal, [
+        headers = [
+            *(self.settings.headers or ()),
             (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(reason)),
-        ], 0, WRITE_CLOSE | self.settings.write_flags)
+        ]
+        if self.refusal == 503:
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+        head = response_head(self.refusal, headers, 0, WRITE_CLOSE | self.settings.write_flags)
         self.write(head + reason)
         self.linger()
 

@@ -1,18 +1,18 @@
 """The built-in server: `run(app)` serves an application from one process.
 
-`config` declares the options, `importer` finds the application, `lifespan` starts and stops it, `worker` serves it,
-`logging` says what happens.
+`config` declares the options, `discovery` and `importer` find the application, `lifespan` starts and stops it,
+`worker` serves it on the `sockets`, `logging` says what happens. `runner` puts these together, and `reload` does it
+again whenever a file changes.
 """
 
 import inspect
-import sys
-import traceback
 from typing import Any
 
 from turboapi.server.config import ConfigError, ServerConfig, ServerError, options
 from turboapi.server.importer import ImportAppError, import_app, load_app
 from turboapi.server.lifespan import Lifespan, StartupError
-from turboapi.server.logging import configure_logging
+from turboapi.server.reload import run_with_reload
+from turboapi.server.runner import report, serve
 from turboapi.server.worker import Server
 
 __all__ = [
@@ -29,18 +29,17 @@ __all__ = [
 ]
 
 
-def run(app: Any, **options: Any) -> None:
-    """Serves `app`, an ASGI application or its name `"module:attribute"`, until a signal stops it.
+def run(app: Any = None, **options: Any) -> None:
+    """Serves `app`, an ASGI application or its name (see `load_app`), until a signal stops it.
 
-    `options` are the fields of `ServerConfig`; those not given come from TURBOAPI_* environment variables. What
-    prevents the start is printed on stderr, below the traceback if the application's own code failed. Raises
-    SystemExit with a code that is not 0 then, and when the application's shutdown failed; TypeError for an option
-    that does not exist.
+    `options` are the fields of `ServerConfig`; those not given come from TURBOAPI_* environment variables, then from
+    `[tool.turboapi]` of the pyproject.toml in the working directory. What prevents the start is printed on stderr,
+    below the traceback if the application's own code failed. Raises SystemExit with a code that is not 0 then, and
+    when the application's shutdown failed; TypeError for an option that does not exist.
     """
     try:
         config = ServerConfig.load(**options)
-        configure_logging(config.log_level)
-        code = Server(load_app(app, config), config).run()
+        code = run_with_reload(app, config) if config.reload else serve(app, config)
     except ServerError as exc:
         code = exc.exit_code
         report(exc)
@@ -48,18 +47,12 @@ def run(app: Any, **options: Any) -> None:
         raise SystemExit(code)
 
 
-def report(error: ServerError) -> None:
-    """Prints `error` on stderr in one line, after the traceback of the exception in user code behind it, if any."""
-    if error.__cause__ is not None:
-        traceback.print_exception(error.__cause__, file=sys.stderr)
-    print(f"Error: {error}", file=sys.stderr)
-
-
 def _signature() -> inspect.Signature:
     """The signature of `run` with every option spelled out, for help() and editors."""
-    app = inspect.Parameter("app", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    app = inspect.Parameter("app", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+    types = inspect.get_annotations(ServerConfig)
     keywords = [
-        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=each.type)
+        inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default, annotation=types[each.name])
         for each in options()
     ]
     return inspect.Signature([app, *keywords], return_annotation=None)

@@ -1,18 +1,21 @@
 """The server's options.
 
 Each option is declared once, as a field of `ServerConfig`. Command-line flags, keywords of `run()`, names of
-environment variables, their parsing and their checks are all read off these declarations (see `options()`).
+environment variables, keys of pyproject.toml, their parsing and their checks are all read off these declarations (see
+`options()`). Nothing but the standard library is imported here.
 """
 
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 ENV_PREFIX = "TURBOAPI_"
+PYPROJECT = "pyproject.toml"
 MIB = 1024 * 1024
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
@@ -33,10 +36,12 @@ class ConfigError(ServerError, ValueError):
 
 @dataclass(frozen=True)
 class Option:
-    """One option as the command line, the environment and the checks see it.
+    """One option as the command line, the environment, pyproject.toml and the checks see it.
 
-    `type` is `str`, `int`, `float` or `bool`; `choices` is empty unless the field is a `Literal`.
-    `protocol` says that the option belongs to a connection and is handed on to the compiled protocol.
+    `type` is `str`, `int`, `float` or `bool`; `choices` is empty unless the field is a `Literal`. An `optional` one may
+    be None, `many` is for a tuple of values, which `separator` parts in an environment variable.
+    `cli` is the name of the flag where that is not the option's; `protocol` says that the option belongs to a
+    connection and is handed on to the compiled protocol.
     """
 
     name: str
@@ -49,32 +54,60 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     protocol: bool = False
+    cli: str = ""
+    optional: bool = False
+    many: bool = False
+    separator: str = ","
 
     @property
     def flag(self) -> str:
         """The command-line flag, `--port`."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + (self.cli or self.name).replace("_", "-")
 
     @property
     def env(self) -> str:
         """The environment variable, `TURBOAPI_PORT`."""
         return ENV_PREFIX + self.name.upper()
 
+    @property
+    def shown_default(self) -> str:
+        """The default as the help shows it, empty where it says nothing."""
+        if self.type is bool:
+            return "on" if self.default else "off"
+        if self.default in (None, ()):
+            return ""
+        return f"{self.default:g}" if self.type is float else str(self.default)
+
     def parse(self, text: str) -> Any:
-        """The value that `text` (a command-line argument, an environment variable) stands for.
+        """The value that `text` (an environment variable) stands for.
 
         Raises ValueError whose message continues a sentence that begins with the option's name.
         """
+        if self.many:
+            return tuple(self.parse_one(part.strip()) for part in text.split(self.separator) if part.strip())
+        return self.parse_one(text)
+
+    def parse_one(self, text: str) -> Any:
+        """The value, or one of the many, that `text` (a command-line argument) stands for. Raises as `parse` does."""
         if self.type is bool:
             return self._parse_bool(text)
         try:
             value = self.type(text)
         except ValueError:
             raise ValueError(f"must be {_KINDS[self.type]}, not {text!r}") from None
-        return self.check(value)
+        return self._check_one(value)
 
     def check(self, value: Any) -> Any:
         """`value` if the option may have it, a whole number widened where a float is meant; ValueError otherwise."""
+        if self.optional and value is None:
+            return None
+        if not self.many:
+            return self._check_one(value)
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f"must be a list, not {value!r}")
+        return tuple(map(self._check_one, value))
+
+    def _check_one(self, value: Any) -> Any:
         if self.type is float and type(value) is int:
             value = float(value)
         if type(value) is not self.type:
@@ -107,8 +140,9 @@ def option(default: Any, help: str, group: str, metavar: str = "", **rules: Any)
     return field(default=default, metadata={"help": help, "group": group, "metavar": metavar, **rules})
 
 
-_NETWORK = "network"
 _APPLICATION = "application"
+_NETWORK = "network"
+_RELOAD = "reload"
 _LOGGING = "logging"
 _TIMEOUTS = "timeouts in seconds (0: no limit, or no waiting at the end)"
 _LIMITS = "limits"
@@ -119,18 +153,29 @@ _HEADERS = "response headers"
 class ServerConfig:
     """How to serve an application. Checked when made: a wrong value raises ConfigError with one clear line."""
 
+    app_name: str | None = option(None, "object in the file APP", _APPLICATION, "NAME", cli="app")
+    entrypoint: str | None = option(None, "module:attribute, where APP is left out", _APPLICATION, "APP")
+    app_dir: str = option(".", "where to look for APP", _APPLICATION, "DIR")
+    factory: bool = option(False, "APP is a function that makes it", _APPLICATION)
+    env_file: str | None = option(None, "variables for the application, as .env", _APPLICATION, "FILE")
+    lifespan: Literal["auto", "on", "off"] = option("auto", "start-up and shutdown events", _APPLICATION)
+
     host: str = option("127.0.0.1", "address or name to listen on", _NETWORK, "HOST")
     port: int = option(8000, "port, 0 for any free one", _NETWORK, "PORT", minimum=0, maximum=65535)
+    uds: str | None = option(None, "Unix socket to listen on instead", _NETWORK, "PATH")
+    fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
-    app_dir: str = option(".", "where to import APP from", _APPLICATION, "DIR")
-    factory: bool = option(False, "APP is a function that makes it", _APPLICATION)
-    lifespan: Literal["auto", "on", "off"] = option("auto", "start-up and shutdown events", _APPLICATION)
+    reload: bool = option(False, "start anew when files change", _RELOAD)
+    reload_dir: tuple[str, ...] = option((), "directory to watch", _RELOAD, "DIR")
+    reload_include: tuple[str, ...] = option((), "files to watch beside *.py", _RELOAD, "GLOB")
+    reload_exclude: tuple[str, ...] = option((), "files, directories not to watch", _RELOAD, "GLOB")
 
     log_level: Literal["critical", "error", "warning", "info", "debug"] = option(
         "info", "critical, error, warning, info, debug", _LOGGING, "LEVEL"
     )
+    log_config: str | None = option(None, "of Python's logging: JSON, TOML, YAML, INI", _LOGGING, "FILE")
     access_log: bool = option(True, "one line for each request", _LOGGING)
 
     timeout_keep_alive: float = option(5.0, "between two requests", _TIMEOUTS, "S", minimum=0, protocol=True)
@@ -138,10 +183,15 @@ class ServerConfig:
     timeout_body: float = option(60.0, "between two pieces of a body", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
 
+    limit_concurrency: int = option(
+        0, "connections at once, then 503; 0 for all", _LIMITS, "N", minimum=0, protocol=True
+    )
+    limit_max_requests: int = option(0, "requests, then stop; 0 to go on", _LIMITS, "N", minimum=0)
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)
     limit_header_size: int = option(65536, "of all headers together", _LIMITS, "BYTES", minimum=1, protocol=True)
     limit_header_count: int = option(128, "of headers in one request", _LIMITS, "N", minimum=1, protocol=True)
 
+    header: tuple[str, ...] = option((), "send this as well", _HEADERS, "NAME:VALUE", separator="\n")
     server_header: bool = option(True, "send Server", _HEADERS, protocol=True)
     date_header: bool = option(True, "send Date", _HEADERS, protocol=True)
 
@@ -153,19 +203,29 @@ class ServerConfig:
             except ValueError as exc:
                 raise ConfigError(f"{each.name} {exc}") from None
         _check_paths(self)
+        _check_sockets(self)
+        self.headers()
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, /, **given: Any) -> Self:
-        """The configuration from `given` keywords, then TURBOAPI_* variables (os.environ by default), then defaults.
+        """The configuration from `given` keywords, then TURBOAPI_* variables (os.environ by default), then the table
+        `[tool.turboapi]` of the pyproject.toml in the working directory, then defaults.
 
         Raises ConfigError for a value an option cannot have and TypeError for an unknown keyword.
         """
         _refuse_unknown(given)
-        return cls(**{**_from_environment(os.environ if environ is None else environ, given), **given})
+        values = _from_environment(os.environ if environ is None else environ, given) | given
+        return cls(**_from_pyproject(values), **values)
 
     def protocol_options(self) -> dict[str, Any]:
         """The options a single connection needs, as keywords of the compiled protocol's `Settings`."""
-        return {each.name: getattr(self, each.name) for each in options() if each.protocol}
+        return {each.name: getattr(self, each.name) for each in options() if each.protocol} | {
+            "headers": self.headers()
+        }
+
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """`header` as raw pairs. Raises ConfigError for one that cannot be sent."""
+        return [_raw_header(text) for text in self.header]
 
 
 @cache
@@ -176,11 +236,16 @@ def options() -> tuple[Option, ...]:
 
 
 def _describe(declared: dataclasses.Field[Any], kind: Any) -> Option:
-    choices = get_args(kind) if get_origin(kind) is Literal else ()
     rules = dict(declared.metadata)
-    if choices and not rules["metavar"]:
-        rules["metavar"] = "|".join(choices)
-    return Option(name=declared.name, type=str if choices else kind, default=declared.default, choices=choices, **rules)
+    choices: tuple[str, ...] = ()
+    if get_origin(kind) is Literal:
+        choices, kind = get_args(kind), str
+        rules["metavar"] = rules["metavar"] or "|".join(choices)
+    elif get_origin(kind) is tuple:
+        rules["many"], kind = True, get_args(kind)[0]
+    elif type(None) in get_args(kind):
+        rules["optional"], kind = True, get_args(kind)[0]
+    return Option(name=declared.name, type=kind, default=declared.default, choices=choices, **rules)
 
 
 def _check_paths(config: ServerConfig) -> None:
@@ -188,17 +253,46 @@ def _check_paths(config: ServerConfig) -> None:
         raise ConfigError("host must not be empty; 0.0.0.0 listens on every IPv4 address, :: on every IPv6 address")
     if config.root_path and not config.root_path.startswith("/"):
         raise ConfigError(f"root_path must begin with '/', not {config.root_path!r}")
-    if not os.path.isdir(config.app_dir):
-        raise ConfigError(f"app_dir must be a directory, not {config.app_dir!r}")
+    for name, paths in (("app_dir", (config.app_dir,)), ("reload_dir", config.reload_dir)):
+        for path in paths:
+            if not os.path.isdir(path):
+                raise ConfigError(f"{name} must be a directory, not {path!r}")
+    for name, file in (("env_file", config.env_file), ("log_config", config.log_config)):
+        if file is not None and not os.path.isfile(file):
+            raise ConfigError(f"{name} must be a file, not {file!r}")
+
+
+def _check_sockets(config: ServerConfig) -> None:
+    if config.uds is not None and config.fd is not None:
+        raise ConfigError("uds and fd cannot be used together")
+    if config.uds == "":
+        raise ConfigError("uds must not be empty")
+
+
+# RFC 9110, sections 5.1 and 5.5; those that frame a message are the server's own business.
+_HEADER = re.compile(r"(?P<name>[-!#$%&'*+.^_`|~0-9A-Za-z]+):[ \t]*(?P<value>[\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+
+
+def _raw_header(text: str) -> tuple[bytes, bytes]:
+    found = _HEADER.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"header must be NAME:VALUE, not {text!r}")
+    name = found["name"].lower()
+    if name in _FRAMING:
+        raise ConfigError(f"header must not be {name}, which the server decides about")
+    return name.encode("ascii"), found["value"].encode("latin-1")
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:
-    names = [each.name for each in options()]
     for name in given:
-        if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise TypeError(f"unknown server option {name!r}{hint}")
+        if name not in {each.name for each in options()}:
+            raise TypeError(f"unknown server option {name!r}{_did_you_mean(name)}")
+
+
+def _did_you_mean(name: str) -> str:
+    close = difflib.get_close_matches(name, [each.name for each in options()], n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _from_environment(environ: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,3 +305,45 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, Any]) -> d
             except ValueError as exc:
                 raise ConfigError(f"{each.env} {exc}") from None
     return values
+
+
+def _from_pyproject(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the table `[tool.turboapi]`, but for options that are given anyway."""
+    tools = _read_tools()
+    table = {name.replace("-", "_"): value for name, value in _table(tools, "turboapi").items()}
+    # The place where fastapi-cli looks for the application.
+    if "entrypoint" not in table and "entrypoint" in (fallback := _table(tools, "fastapi")):
+        table["entrypoint"] = fallback["entrypoint"]
+    known = {each.name: each for each in options()}
+    values = {}
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigError(f"{PYPROJECT}: unknown server option {name!r}{_did_you_mean(name)}")
+        if name not in given:
+            try:
+                values[name] = known[name].check(value)
+            except ValueError as exc:
+                raise ConfigError(f"{PYPROJECT}: {name} {exc}") from None
+    return values
+
+
+def _read_tools() -> dict[str, Any]:
+    try:
+        with open(PYPROJECT, "rb") as file:
+            import tomllib  # takes its time, and most working directories of servers have no such file
+
+            tools = tomllib.load(file).get("tool", {})
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise ConfigError(f"{PYPROJECT} cannot be read: {exc.strerror}") from None
+    except ValueError as exc:  # its syntax, or its encoding
+        raise ConfigError(f"{PYPROJECT} is not valid TOML: {exc}") from None
+    return tools if isinstance(tools, dict) else {}
+
+
+def _table(tools: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = tools.get(name, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{PYPROJECT}: tool.{name} must be a table, not {found!r}")
+    return found

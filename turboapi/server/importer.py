@@ -1,14 +1,16 @@
-"""From the text `module:attribute` to an application, with one clear line for everything that can be wrong."""
+"""From an application's name to the application, with one clear line for everything that can be wrong."""
 
 import difflib
 import importlib
 import inspect
-import os
 import sys
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
-from turboapi.server.config import ConfigError, ServerConfig, ServerError
+from turboapi.server.config import ServerConfig, ServerError
+from turboapi.server.discovery import Location, dotted, locate
+
+PREFERRED_NAMES = ("app", "api")
 
 
 class ImportAppError(ServerError):
@@ -16,13 +18,15 @@ class ImportAppError(ServerError):
 
 
 def load_app(app: Any, config: ServerConfig) -> Any:
-    """The ASGI application that `app` is or, as `"module:attribute"`, names; with `config.factory` what it returns.
+    """The ASGI application that `app` is or, as a text or None, names; with `config.factory` what it returns.
 
-    Raises ConfigError for a malformed text, ImportAppError for all else.
+    A name is `module:attribute` or the path of a file or package; None stands for what `discovery.locate` finds.
+    Raises ConfigError for a malformed name, ImportAppError for all else.
     """
     where = "what is to be served"
-    if isinstance(app, str):
-        where, app = repr(app), import_app(app, app_dir=config.app_dir)
+    if app is None or isinstance(app, str):
+        location = locate(app, config)
+        where, app = repr(str(location)), import_from(location)
     if config.factory:
         app = _call_factory(where, app)
     _check_callable(where, app)
@@ -30,22 +34,41 @@ def load_app(app: Any, config: ServerConfig) -> Any:
 
 
 def import_app(target: str, app_dir: str = ".") -> Any:
-    """The object that `target`, `"module:attribute"` or `"package.module:object.attribute"`, names.
+    """The object that `target`, `"module:attribute"` or `"package.module:object.attribute"` or a path, names.
 
-    `app_dir` is put first on `sys.path`. Raises ConfigError when `target` has not that form, ImportAppError when
-    there is no such module or attribute or the module fails while it is imported.
+    `app_dir` is put first on `sys.path`, or for a path the folder that its module is imported from. Raises ConfigError
+    when `target` is malformed, ImportAppError when there is no such module or attribute or the module fails while it
+    is imported.
     """
-    module_name, _, path = target.partition(":")
-    if not all(part.isidentifier() for part in path.split(".")) or not module_name or module_name.startswith("."):
-        example = f"{_dotted(module_name) or 'main'}:app"
-        raise ConfigError(f"{target!r} does not name an application; write module:attribute, for example {example}")
-    directory = os.path.abspath(app_dir)
-    if sys.path[:1] != [directory]:
-        sys.path.insert(0, directory)
-    found: Any = _import_module(module_name, directory)
-    for name in path.split("."):
-        found = _attribute(found, name, module_name)
+    return import_from(locate(target, ServerConfig(app_dir=app_dir)))
+
+
+def import_from(location: Location) -> Any:
+    """The object that is there. Raises ImportAppError."""
+    if sys.path[:1] != [location.directory]:
+        sys.path.insert(0, location.directory)
+    module = _import_module(location.module, location.directory)
+    if location.attribute is None:
+        return getattr(module, _name_of_application(module))
+    found: Any = module
+    for name in location.attribute.split("."):
+        found = _attribute(found, name, location.module)
     return found
+
+
+def _name_of_application(module: ModuleType) -> str:
+    """The name of the TurboAPI application in a module: a usual one, or the first in alphabetical order."""
+    names = dir(module)
+    for name in (*(usual for usual in PREFERRED_NAMES if usual in names), *names):
+        if _is_turboapi(getattr(module, name, None)):
+            return name
+    raise ImportAppError(
+        f"{module.__name__!r} has no TurboAPI application; if it has another object to serve, use --app NAME"
+    )
+
+
+def _is_turboapi(value: Any) -> bool:
+    return not isinstance(value, type) and callable(getattr(type(value), "freeze", None)) and callable(value)
 
 
 def _import_module(name: str, directory: str) -> ModuleType:
@@ -66,30 +89,13 @@ def _is_part(missing: str, name: str) -> bool:
 
 def _not_found(name: str, missing: str, directory: str) -> str:
     if name.endswith(".py"):
-        return f"no module named {name!r}; write it without the file ending and with dots: {_dotted(name)}:app"
+        return f"no module named {name!r}; write it without the file ending and with dots: {dotted(name)}:app"
     inside = "" if missing == name else f" (there is no {missing!r})"
     return f"no module named {name!r}{inside} in {directory} or elsewhere on the import path"
 
 
-def _dotted(path: str) -> str:
-    return path.removesuffix(".py").strip("./").replace(os.sep, ".")
-
-
 def _failed(name: str, exc: Exception) -> ImportAppError:
-    exc.__traceback__ = _user_frames(exc.__traceback__)
     return ImportAppError(f"{name!r} failed while it was imported: {summary(exc)}")
-
-
-def _user_frames(traceback: TracebackType | None) -> TracebackType | None:
-    """`traceback` from the first frame that is neither this file's nor the import machinery's."""
-    step = traceback
-    while step is not None and _is_machinery(step.tb_frame.f_code.co_filename):
-        step = step.tb_next
-    return step
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
 
 
 def summary(exc: BaseException) -> str:
@@ -113,7 +119,6 @@ def _call_factory(where: str, factory: Any) -> Any:
     try:
         return factory()
     except Exception as exc:
-        exc.__traceback__ = _user_frames(exc.__traceback__)
         raise ImportAppError(f"{where} failed to make an application: {summary(exc)}") from exc
 
 

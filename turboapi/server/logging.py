@@ -9,11 +9,18 @@ handler, filter or formatter on the logger as ordinary log records.
 import asyncio
 import contextlib
 import http
+import json
 import logging
 import os
 import sys
 import time
+from functools import cache
+from types import TracebackType
 from typing import Any, Literal, TextIO
+
+from turboapi.server.config import ConfigError, ServerConfig
+from turboapi.server.extras import import_extra
+from turboapi.server.tracebacks import format_short
 
 ERROR_LOGGER = "turboapi.error"
 ACCESS_LOGGER = "turboapi.access"
@@ -28,6 +35,7 @@ _PHRASES = {status.value: f"{status.value} {status.phrase}" for status in http.H
 Client = tuple[Any, ...] | None
 _Request = tuple[Client, str, str, str, int]
 _Entry = tuple[float, _Request]
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
 def format_address(host: str, port: int | None) -> str:
@@ -42,11 +50,12 @@ def _painted(text: str, colour: int | None) -> str:
 
 
 class LevelFormatter(logging.Formatter):
-    """`INFO:     message`; the level in colour if `use_colors`."""
+    """`INFO:     message`; the level in colour if `use_colors`, tracebacks without the frames of libraries if short."""
 
-    def __init__(self, use_colors: bool = False) -> None:
+    def __init__(self, use_colors: bool = False, *, short_tracebacks: bool = False) -> None:
         super().__init__()
         self.use_colors = use_colors
+        self.short_tracebacks = short_tracebacks
 
     def prefix(self, level: str) -> str:
         """The level, its colon, and the blanks after it that line all messages up."""
@@ -56,6 +65,12 @@ class LevelFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line for `record`; logging adds the traceback below it."""
         return self.prefix(record.levelname) + record.message
+
+    def formatException(self, ei: _ExcInfo) -> str:
+        """The traceback."""
+        if self.short_tracebacks and ei[1] is not None:
+            return format_short(ei[1])
+        return super().formatException(ei)
 
 
 class AccessFormatter(LevelFormatter):
@@ -99,21 +114,64 @@ class ConsoleHandler(logging.StreamHandler[TextIO]):
             self.flush()
 
 
-def configure_logging(level: str = "info") -> None:
-    """Sets the level of the server's two loggers and, where the program has not given them handlers, the handlers."""
-    _configure(ERROR_LOGGER, level, "stderr", LevelFormatter)
-    _configure(ACCESS_LOGGER, level, "stdout", AccessFormatter)
+def configure_logging(config: ServerConfig) -> None:
+    """Sets the server's two loggers up: level, and handlers where the program has not given them any.
+
+    With `config.log_config` that file says everything, and is applied once. Raises ConfigError if it does not work.
+    """
+    if config.log_config is not None:
+        _apply_file(config.log_config)
+        return
+    _configure(ERROR_LOGGER, config, "stderr", LevelFormatter)
+    _configure(ACCESS_LOGGER, config, "stdout", AccessFormatter)
 
 
-def _configure(name: str, level: str, stream: Literal["stdout", "stderr"], formatter: type[LevelFormatter]) -> None:
+def _configure(
+    name: str, config: ServerConfig, stream: Literal["stdout", "stderr"], formatter: type[LevelFormatter]
+) -> None:
     logger = logging.getLogger(name)
-    logger.setLevel(level.upper())
+    logger.setLevel(config.log_level.upper())
     if logger.handlers or logging.getLogger("turboapi").handlers:
         return
     handler = ConsoleHandler(stream)
-    handler.setFormatter(formatter(use_colors=_wants_colors(handler.stream)))
+    handler.setFormatter(formatter(_wants_colors(handler.stream), short_tracebacks=config.reload))
     logger.addHandler(handler)
     logger.propagate = False
+
+
+@cache
+def _apply_file(path: str) -> None:
+    import logging.config  # takes its time, as tomllib below, and is rarely needed
+
+    try:
+        if path.endswith(".ini") or not path.endswith(tuple(_READERS)):
+            logging.config.fileConfig(path, disable_existing_loggers=False)
+        else:
+            logging.config.dictConfig(_READERS[os.path.splitext(path)[1]](path))
+    except Exception as exc:  # whatever the handlers that it names may raise
+        reason = str(exc.__cause__ or exc).partition("\n")[0]
+        raise ConfigError(f"log_config: {path!r} cannot be used: {reason}") from None
+
+
+def _read_json(path: str) -> Any:
+    with open(path, "rb") as file:
+        return json.load(file)
+
+
+def _read_toml(path: str) -> Any:
+    import tomllib
+
+    with open(path, "rb") as file:
+        return tomllib.load(file)
+
+
+def _read_yaml(path: str) -> Any:
+    yaml = import_extra("yaml", "YAML")
+    with open(path, "rb") as file:
+        return yaml.safe_load(file)
+
+
+_READERS = {".json": _read_json, ".toml": _read_toml, ".yaml": _read_yaml, ".yml": _read_yaml}
 
 
 def _wants_colors(stream: TextIO) -> bool:

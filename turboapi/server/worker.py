@@ -13,7 +13,6 @@ are closed too. What is left is a handshake that completes in the microseconds b
 
 import asyncio
 import contextlib
-import errno
 import logging
 import os
 import signal
@@ -32,12 +31,14 @@ from turboapi.server.config import ServerConfig
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging, format_address
+from turboapi.server.sockets import explained, name_of, open_sockets
 from turboapi.types import ASGIApp
 
 logger = logging.getLogger("turboapi.error")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.02  # seconds between two looks at what is still open
+COUNT_POLL = 0.1  # seconds between two looks at how many requests there have been
 SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
 ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
 LEAVE_GRACE = 2.0  # seconds threads that cannot be cancelled have to end, when what runs has been cut off
@@ -52,6 +53,7 @@ class Server:
 
     def __init__(self, app: ASGIApp, config: ServerConfig | None = None) -> None:
         self.config = config if config is not None else ServerConfig()
+        self.stop_signals: Sequence[signal.Signals] = STOP_SIGNALS
         self.started = threading.Event()
         self.exit_code = 0
         self._app = app
@@ -96,7 +98,7 @@ class Server:
         Sets the server's loggers up. Raises StartupError when it cannot start. Ends the whole process when requests
         had to be cut off and a thread that works for them does not end: Python would wait for it for ever.
         """
-        configure_logging(self.config.log_level)
+        configure_logging(self.config)
         new_loop = uvloop.new_event_loop
         with self._signals(), contextlib.ExitStack() as closing, asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._serve(sockets))
@@ -137,15 +139,15 @@ class Server:
                 restore()
 
         # NOTE: signal.signal, not loop.add_signal_handler, works outside of the loop and while a handler blocks it.
-        previous = {number: signal.signal(number, on_signal) for number in STOP_SIGNALS}
+        previous = {number: signal.signal(number, on_signal) for number in self.stop_signals}
         try:
             yield caught
         finally:
             restore()
 
     async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
-        self._sockets = list(sockets) if sockets is not None else bind(self.config.host, self.config.port)
-        named = sockets is None
+        self._sockets = list(sockets) if sockets is not None else open_sockets(self.config)
+        named = sockets is None and self.config.uds is None and self.config.fd is None
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
@@ -164,14 +166,30 @@ class Server:
         try:
             if not self.should_exit:
                 await self._listen(loop, hub)
-                for url in urls:
-                    logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+                self._announce(urls)
                 self.started.set()
-                await self._stop.wait()
+                await self._until_stopped(hub)
         finally:
             await self._close(loop, hub)
             hub.stop()
             access_log.flush()
+
+    def _announce(self, urls: list[str]) -> None:
+        for url in urls:
+            logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+        docs = getattr(self._app, "docs_url", None)
+        if isinstance(docs, str) and getattr(self._app, "openapi_url", None) and urls[0].startswith("http"):
+            logger.info("Documentation at %s%s", urls[0], docs)
+
+    async def _until_stopped(self, hub: Hub) -> None:
+        limit = self.config.limit_max_requests
+        while limit and not self.should_exit:
+            if hub.total_requests >= limit:
+                logger.warning("Stopping after %d requests, as limit_max_requests says", hub.total_requests)
+                self.should_exit = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), COUNT_POLL)
+        await self._stop.wait()
 
     def _make_hub(self, loop: asyncio.AbstractEventLoop, lifespan: Lifespan, access_log: AccessLog) -> Hub:
         config = self.config
@@ -186,15 +204,16 @@ class Server:
         backlog = self.config.backlog
         for sock in self._sockets:
             # NOTE: uvloop's create_server listens too, but says nothing when that fails.
-            with _explained(_name(sock)):
+            with explained(name_of(sock)):
                 sock.listen(backlog)
-            self._listeners.append(await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog))
+            create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+            self._listeners.append(await create(hub.protocol, sock=sock.dup(), backlog=backlog))
 
     def _urls(self, named: bool) -> list[str]:
         """Where the server is reached: under the configured host name, or under the names of given sockets."""
         if named:
             return [f"http://{format_address(self.config.host, self.port)}"]
-        return [_name(sock) for sock in self._sockets]
+        return [name_of(sock) for sock in self._sockets]
 
     async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Ends all connections: those that are owed an answer get it, within the time there is."""
@@ -276,66 +295,6 @@ def site_of(app: Any) -> Site:
     freeze = getattr(app, "freeze", None)
     site = freeze() if callable(freeze) else None
     return site if isinstance(site, Site) else Site(asgi=app)
-
-
-def bind(host: str, port: int) -> list[socket.socket]:
-    """Sockets bound to every address that `host` has, not yet listening, all on the same port.
-
-    Raises StartupError when the name is not known, the port is taken or may not be used.
-    """
-    with _explained(format_address(host, port)), contextlib.ExitStack() as opened:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        sockets: list[socket.socket] = []
-        missing = OSError(f"{host} has no address")
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            if sockets:  # with port 0 the first address decides
-                port = sockets[0].getsockname()[1]
-            try:
-                sockets.append(opened.enter_context(_bound(family, (address[0], port, *address[2:]))))
-            except OSError as exc:
-                if exc.errno not in _NO_SUCH_ADDRESS:
-                    raise
-                missing = exc
-        if not sockets:
-            raise missing
-        opened.pop_all()
-        return sockets
-
-
-# "localhost" names ::1 also on machines without IPv6; one address of several may be missing.
-_NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
-
-
-def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:  # the IPv4 addresses get sockets of their own
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-@contextlib.contextmanager
-def _explained(where: str) -> Iterator[None]:
-    """Turns an OSError within into a StartupError of one line."""
-    try:
-        yield
-    except (OSError, UnicodeError) as exc:
-        reason = getattr(exc, "strerror", None) or str(exc)
-        raise StartupError(f"cannot listen on {where}: {reason[:1].lower()}{reason[1:]}") from None
-
-
-def _name(sock: socket.socket) -> str:
-    """The address a socket is bound to, as a URL where it has one."""
-    address = sock.getsockname()
-    if sock.family in (socket.AF_INET, socket.AF_INET6):
-        return f"http://{format_address(address[0], address[1])}"
-    return f"socket {address!r}"
 
 
 def _backlog(sock: socket.socket) -> Iterator[socket.socket]:

@@ -1,0 +1,25 @@
+"""The application's environment variables, from a file."""
+
+import logging
+
+from turboapi.server.config import ServerConfig
+from turboapi.server.extras import import_extra
+
+logger = logging.getLogger("turboapi.error")
+
+
+def check_environment(config: ServerConfig) -> None:
+    """Raises ServerError when `config` names a file and python-dotenv, which reads it, is not installed."""
+    if config.env_file is not None:
+        import_extra("dotenv", "env_file")
+
+
+def load_environment(config: ServerConfig) -> None:
+    """Sets the variables of `config.env_file`, if there is one, but for those that are set already.
+
+    Raises as `check_environment` does.
+    """
+    if config.env_file is not None:
+        dotenv = import_extra("dotenv", "env_file")
+        logger.info("Loading environment from %r", config.env_file)
+        dotenv.load_dotenv(config.env_file)
