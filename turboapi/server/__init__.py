@@ -1,7 +1,7 @@
 """The built-in server: `run(app)` serves an application from one process.
 
 `config` declares the options, `importer` finds the application, `lifespan` starts and stops it, `worker` serves it,
-`logging` says what happens.
+`websocket` is its part for WebSockets, `logging` says what happens.
 """
 
 import inspect
