@@ -3,6 +3,7 @@ import dataclasses
 import sys
 
 import pytest
+import uvicorn
 
 import turboapi.server.config
 from turboapi.server.config import ConfigError, ServerConfig, options
@@ -57,6 +58,13 @@ def test_defaults_of_a_connection_are_those_of_the_protocol():
     theirs = Settings()
     names = [name for name in ServerConfig().protocol_options() if hasattr(theirs, name)]
     assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
+
+
+def test_the_defaults_of_websockets_are_uvicorns():
+    given, theirs = ServerConfig(), uvicorn.Config(app=None)  # type: ignore[arg-type]
+    names = [each.name for each in options() if each.name.startswith("ws_")]
+    assert names == ["ws_max_size", "ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"]
+    assert [getattr(given, name) for name in names] == [getattr(theirs, name) for name in names]
 
 
 def test_a_config_cannot_be_changed():

@@ -514,7 +514,7 @@ class Hub:
 
     busy = 0
 
-    def __init__(self, loop, site, settings, state):
+    def __init__(self, loop, site, settings, state, open_websocket):
         self.steps = site.asgi.events
         self.connections = self.requests = self.busy
         self.protocol = asyncio.Protocol

@@ -20,6 +20,8 @@ import uvloop
 from turboapi._speedups.endpoint import Site
 from turboapi._speedups.exchange import Settings
 from turboapi._speedups.protocol import Hub
+from turboapi.server.config import ServerConfig
+from turboapi.server.websocket import open_websockets
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -50,7 +52,7 @@ class Transport:
         self.eof = False
         self.unread = 0
         self.write_paused = False
-        self._loop, self._protocol, self._extra, self._high_water = loop, protocol, extra, high_water
+        self._loop, self.protocol, self._extra, self._high_water = loop, protocol, extra, high_water
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._extra.get(name, default)
@@ -64,14 +66,20 @@ class Transport:
         self.unread += len(data)
         if self._high_water is not None and self.unread > self._high_water and not self.write_paused:
             self.write_paused = True
-            self._protocol.pause_writing()
+            self.protocol.pause_writing()
 
     def read_all(self) -> None:
         """The client reads what there is."""
         self.unread = 0
         if self.write_paused:
             self.write_paused = False
-            self._protocol.resume_writing()
+            self.protocol.resume_writing()
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def pause_reading(self) -> None:
         assert not self.paused
@@ -102,7 +110,7 @@ class Transport:
         """The connection is gone: reported once, soon."""
         if not self.closing:
             self.closing = True
-            self._loop.call_soon(self._protocol.connection_lost, exc)
+            self._loop.call_soon(self.protocol.connection_lost, exc)
 
 
 @dataclass(frozen=True)
@@ -151,9 +159,13 @@ class Peer:
 
     def __init__(self, wire: "Wire", extra: dict[str, Any], high_water: int | None) -> None:
         self.wire = wire
-        self.protocol = wire.hub.protocol()
-        self.transport = Transport(wire.loop, self.protocol, extra, high_water)
+        self.transport = Transport(wire.loop, wire.hub.protocol(), extra, high_water)
         wire.call(self.protocol.connection_made, self.transport)
+
+    @property
+    def protocol(self) -> Any:
+        """Whom the transport speaks to at present."""
+        return self.transport.protocol
 
     @property
     def output(self) -> bytes:
@@ -196,12 +208,15 @@ class Peer:
 
 
 class Wire:
-    """A hub with its application, on a loop of its own."""
+    """A hub with its application, on a loop of its own; `websockets` are the options for these, if there are any."""
 
-    def __init__(self, app: App | Site, state: Any = None, **settings: Any) -> None:
+    def __init__(
+        self, app: App | Site, state: Any = None, websockets: dict[str, Any] | None = None, **settings: Any
+    ) -> None:
         self.loop = Loop()
         site = app if isinstance(app, Site) else Site(asgi=app)
-        self.hub = Hub(self.loop, site, Settings(**settings), state)
+        serves = None if websockets is None else open_websockets(app, ServerConfig(**websockets))  # type: ignore[arg-type]
+        self.hub = Hub(self.loop, site, Settings(**settings), state, serves)
         self.peers: list[Peer] = []
 
     def connect(self, high_water: int | None = None, **extra: Any) -> Peer:

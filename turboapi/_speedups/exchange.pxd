@@ -63,6 +63,7 @@ cdef class HttpExchange(Exchange):
     cdef Py_ssize_t missing             # bytes of the announced content-length still to come, -1: none announced
     cdef list pending_head              # raw headers of a response whose first body part has not come yet
 
+    cpdef dict new_scope(self, str kind, str spec_version)
     cdef int add_chunk(self, bytes data) except -1
     cdef int end_body(self) except -1
     cdef int refuse_body(self, int status) except -1

@@ -107,6 +107,9 @@ class HttpExchange(Exchange):
     def closed(self) -> bool:
         """Whether the client has gone."""
 
+    def new_scope(self, kind: str, spec_version: str) -> dict[str, Any]:
+        """A new ASGI connection scope of this request, of type `kind`, with the keys that ASGI gives to HTTP."""
+
     def scope(self) -> dict[str, Any]:
         """The ASGI HTTP connection scope of this request; the same dict each time."""
 

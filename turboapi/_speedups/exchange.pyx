@@ -134,27 +134,30 @@ cdef class HttpExchange(Exchange):
                 self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return 0
 
+    cpdef dict new_scope(self, str kind, str spec_version):
+        """A new ASGI connection scope of this request, of type `kind`."""
+        cdef Connection connection = self.connection
+        cdef str root_path = connection.settings.root_path
+        return {
+            "type": kind,
+            "asgi": {"version": "3.0", "spec_version": spec_version},
+            "http_version": self.http_version,
+            "server": connection.server,
+            "client": connection.client,
+            "scheme": connection.scheme,
+            "method": self.method,
+            "root_path": root_path,
+            "path": root_path + self.path,
+            "raw_path": root_path.encode("ascii", "replace") + self.raw_path,
+            "query_string": self.query_string,
+            "headers": self.headers,
+            "state": dict(connection.state) if connection.state else {},
+        }
+
     cpdef dict scope(self):
         """The ASGI HTTP connection scope of this request."""
-        cdef Connection connection = self.connection
-        cdef str root_path
         if self.state is None:
-            root_path = connection.settings.root_path
-            self.state = {
-                "type": "http",
-                "asgi": {"version": "3.0", "spec_version": "2.3"},
-                "http_version": self.http_version,
-                "server": connection.server,
-                "client": connection.client,
-                "scheme": connection.scheme,
-                "method": self.method,
-                "root_path": root_path,
-                "path": root_path + self.path,
-                "raw_path": root_path.encode("ascii", "replace") + self.raw_path,
-                "query_string": self.query_string,
-                "headers": self.headers,
-                "state": dict(connection.state) if connection.state else {},
-            }
+            self.state = self.new_scope("http", "2.3")
             if self.site.layers is not None and not self.inside:
                 self.site.layers.add_to_scope(self.state)
             elif self.site.add_to_scope is not None:

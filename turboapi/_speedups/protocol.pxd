@@ -15,13 +15,18 @@ cdef class Hub:
     cdef readonly object state
     cdef readonly Runner runner
     cdef object context                 # in which requests begin
-    cdef readonly set open              # every connection
+    cdef readonly set open              # every HTTP connection
+    cdef readonly set websockets        # every connection that is a WebSocket now
+    cdef object open_websocket          # see the .pyi; None: the library for it is missing
+    cdef bint warned                    # that it is missing has been said
     cdef readonly long requests         # in flight
     cdef readonly long total_requests
     cdef double now                     # loop time of the last sweep
     cdef bint draining
     cdef object timer
     cdef bytes known_host               # the last Host that was found valid
+
+    cdef bint lacks_websockets(self) except -1
 
 
 cdef class HttpProtocol(Connection):
@@ -45,6 +50,7 @@ cdef class HttpProtocol(Connection):
     cdef bint body_skipped              # by httptools, which takes it for the protocol asked for
     cdef HttpExchange arriving          # its body has not ended
     cdef int refusal                    # status with which the connection is to be ended, 0: none
+    cdef HttpExchange handshake         # asks for a WebSocket, and is answered after the queue; None: no such request
     # the requests that wait for their answer, in order; the first one is being answered when `busy`
     cdef list queue
     cdef bint busy
@@ -62,6 +68,9 @@ cdef class HttpProtocol(Connection):
 
     cdef int feed_data(self, bytes data) except -1
     cdef int refuse(self, int status) except -1
+    cdef int keep_early(self, bytes data) except -1
+    cdef int answer_last(self, int status, list headers, bytes reason) except -1
+    cdef int switch(self) except -1
     cdef int process(self) except -1
     cdef int find(self, HttpExchange exchange) except -1
     cdef HttpExchange _new_exchange(self)

@@ -1,17 +1,48 @@
 """The connection: asyncio Protocol, httptools callbacks, keep-alive, pipelining, limits, timeouts, back-pressure."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 from turboapi._speedups.endpoint import Site
-from turboapi._speedups.exchange import Connection, Settings
+from turboapi._speedups.exchange import Connection, HttpExchange, Settings
 from turboapi._speedups.tasks import Runner
+
+_Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
+"""(status, headers, reason): the answer to a handshake that is refused."""
+
+class _WebSocket(Protocol):
+    """What the hub asks of a WebSocket: it is the asyncio protocol of its transport, and takes itself off the hub."""
+
+    def pause_writing(self) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def run(self) -> Coroutine[Any, Any, None]:
+        """The application, from the handshake to its end. Raises nothing but cancellation."""
+
+    def drain(self) -> None:
+        """The server stops: close."""
+
+    def abort(self) -> None:
+        """Close at once. The application has been cancelled."""
+
+_OpenWebSocket = Callable[["Hub", HttpExchange, Any, bool], tuple[_WebSocket, None] | tuple[None, _Refusal]]
+"""(hub, handshake, transport, whether it has a body) -> the WebSocket, or why not."""
 
 class Hub:
     """The connections of one worker, and what they share."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, site: Site, settings: Settings, state: Any = None) -> None:
-        """`state` is the lifespan's: each request gets a copy of it."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        site: Site,
+        settings: Settings,
+        state: Any = None,
+        open_websocket: _OpenWebSocket | None = None,
+    ) -> None:
+        """`state` is the lifespan's: each request gets a copy of it.
+
+        Without `open_websocket` a WebSocket handshake is answered as any other request, after a warning.
+        """
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
@@ -24,10 +55,16 @@ class Hub:
         """Holds the coroutines that wait, those that go on after their answer (background tasks) among them."""
 
     @property
-    def open(self) -> set[HttpProtocol]: ...
+    def open(self) -> set[HttpProtocol]:
+        """The HTTP connections."""
+
+    @property
+    def websockets(self) -> set[_WebSocket]:
+        """The WebSockets whose connection is open or whose application still runs."""
+
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """How many connections, WebSockets among them, are open."""
 
     @property
     def requests(self) -> int:
@@ -47,7 +84,7 @@ class Hub:
         """End the sweep."""
 
     def drain(self) -> None:
-        """Let every connection end with its next answer, which says `connection: close`."""
+        """Let every connection end with its next answer, which says `connection: close`, and every WebSocket now."""
 
     def close_idle(self) -> None:
         """Close the connections on which nothing has been asked since their last answer."""

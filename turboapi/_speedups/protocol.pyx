@@ -5,8 +5,10 @@ What is read becomes exchanges, queued in order; one at a time is answered. A re
 worked on one after the other as long as each is answered at once, and their answers leave in a single write.
 
 A request that can not be accepted sets `refusal`: it is answered, and the connection closed, after the requests before it.
+A WebSocket handshake is the last request, too: when those before it are answered, the transport gets another protocol.
 """
 
+import logging
 import re
 from contextvars import copy_context
 
@@ -21,7 +23,9 @@ from turboapi._speedups.exchange import Settings
 from turboapi._speedups.headers cimport find_header, lower_name
 from turboapi._speedups.query cimport unquote_path
 from turboapi._speedups.tasks cimport Runner
-from turboapi._speedups.writer cimport WRITE_CLOSE, response_head
+from turboapi._speedups.writer cimport last_response
+
+logger = logging.getLogger("turboapi.error")
 
 
 cdef enum:
@@ -30,6 +34,7 @@ cdef enum:
     TRAILER_LIMIT = 16384
     LINGER_SECONDS = 2
     RETRY_AFTER_SECONDS = 1
+    SWITCHING_PROTOCOLS = 101       # as a `refusal`: the last answer is a WebSocket handshake's
     OVERHEAD_LIMIT = 65536          # bytes around a body that are always allowed
 
 cdef object _RequestParser = httptools.HttpRequestParser
@@ -58,14 +63,16 @@ cdef object _is_host = re.compile(
 cdef class Hub:
     """The connections of one worker, and what they share."""
 
-    def __init__(self, loop, Site site, Settings settings, state=None):
+    def __init__(self, loop, Site site, Settings settings, state=None, open_websocket=None):
         self.loop = loop
         self.site = site
         self.settings = settings
         self.state = state
+        self.open_websocket = open_websocket
         self.runner = Runner(loop)
         self.context = copy_context()
         self.open = set()
+        self.websockets = set()
         self.now = loop.time()
 
     def protocol(self):
@@ -75,7 +82,7 @@ cdef class Hub:
     @property
     def connections(self):
         """How many connections are open."""
-        return len(self.open)
+        return len(self.open) + len(self.websockets)
 
     def start(self):
         """Begin the sweep that, once a second, closes connections whose client is late and reviews the site."""
@@ -97,11 +104,13 @@ cdef class Hub:
         self.site = self.site.reviewed()
 
     def drain(self):
-        """Let every connection end with its next answer, which says `connection: close`."""
+        """Let every connection end with its next answer, which says `connection: close`, and every WebSocket now."""
         cdef HttpProtocol connection
         self.draining = True
         for connection in list(self.open):
             connection.draining = True
+        for websocket in list(self.websockets):
+            websocket.drain()
 
     def close_idle(self):
         """Close the connections on which nothing has been asked since their last answer."""
@@ -116,6 +125,18 @@ cdef class Hub:
         self.runner.cancel_all()
         for connection in list(self.open):
             connection.abort()
+        for websocket in list(self.websockets):
+            websocket.abort()
+
+    cdef bint lacks_websockets(self) except -1:
+        """Whether a WebSocket that is asked for is not to be had, which is said once."""
+        if self.open_websocket is None and not self.warned:
+            self.warned = True
+            logger.warning(
+                "A WebSocket is asked for, but the library for it is missing, so it is answered as HTTP; "
+                "run: pip install 'turboapi[websockets]'"
+            )
+        return self.open_websocket is None
 
 
 cdef class HttpProtocol(Connection):
@@ -150,7 +171,7 @@ cdef class HttpProtocol(Connection):
         self.closed = True
         self.hub.open.discard(self)
         self.resume_writing()
-        self.arriving = None
+        self.arriving = self.handshake = None
         if self.busy:
             exchange = self.queue[0]
             del self.queue[0]
@@ -180,6 +201,8 @@ cdef class HttpProtocol(Connection):
 
     def data_received(self, bytes data):
         if self.last_request or self.closed:
+            if self.handshake is not None:
+                self.keep_early(data)
             return
         self.feed_data(data)
         self.process()
@@ -198,9 +221,11 @@ cdef class HttpProtocol(Connection):
                 self.feed(rest)
                 break
             except _ParserUpgrade as upgrade:
-                # The client asked for another protocol, which we do not speak: on in HTTP/1.1 (RFC 9110, section 7.8).
                 if self.last_request:
+                    if self.handshake is not None:
+                        self.keep_early(bytes(memoryview(rest)[upgrade.args[0]:]))
                     break
+                # The client asked for another protocol, which we do not speak: on in HTTP/1.1 (RFC 9110, section 7.8).
                 self.parser = _RequestParser(self)
                 self.feed = self.parser.feed_data
                 rest = memoryview(rest)[upgrade.args[0]:]
@@ -234,6 +259,15 @@ cdef class HttpProtocol(Connection):
             self.refusal = status
             self.queue.pop()
             self.hub.requests -= 1
+        return 0
+
+    cdef int keep_early(self, bytes data) except -1:
+        """Keep what comes behind a handshake that is not answered; the client should have waited (RFC 6455, 4.1)."""
+        if data:
+            self.handshake.add_chunk(data)
+            if self.handshake.buffered > HIGH_WATER:
+                self.handshake = None
+                self.refusal = 400
         return 0
 
     def _resume_body(self):
@@ -311,7 +345,13 @@ cdef class HttpProtocol(Connection):
         self.queue.append(exchange)
         self.hub.requests += 1
         if self.asks_upgrade and self.parser.should_upgrade():
-            self.body_skipped = self.announced > 0 or self.is_coded
+            if find_header(self.headers, b"upgrade").lower() == b"websocket" and not self.hub.lacks_websockets():
+                self.handshake = self.queue.pop()
+                self.hub.requests -= 1
+                self.arriving = None
+                self.refuse(SWITCHING_PROTOCOLS)
+            else:
+                self.body_skipped = self.announced > 0 or self.is_coded
 
     cdef HttpExchange _new_exchange(self):
         """The exchange of the head that has just ended; None when the head is refused."""
@@ -415,7 +455,10 @@ cdef class HttpProtocol(Connection):
                 if self.closed:
                     return 0
             if self.refusal and not self.queue:
-                self._send_refusal()
+                if self.handshake is not None:
+                    self.switch()
+                else:
+                    self.answer_last(self.refusal, [], _REASONS[self.refusal])
             elif self.draining and not self.queue and self.fed == 0:
                 self.close()
         finally:
@@ -468,6 +511,7 @@ cdef class HttpProtocol(Connection):
         if not exchange.keep_alive:
             self.last_request = True
             self.refusal = 0
+            self.handshake = None
             self.forget_queue()
             if exchange.complete:
                 self.close()
@@ -494,17 +538,40 @@ cdef class HttpProtocol(Connection):
     def _process_soon(self):
         self.process()
 
-    def _send_refusal(self):
-        cdef bytes reason = _REASONS[self.refusal]
-        headers = [
-            *(self.settings.headers or ()),
-            (b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(reason)),
-        ]
-        if self.refusal == 503:
-            headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
-        head = response_head(self.refusal, headers, 0, WRITE_CLOSE | self.settings.write_flags)
-        self.write(head + reason)
+    cdef int answer_last(self, int status, list headers, bytes reason) except -1:
+        """Answer with a reason in plain text, and close."""
+        cdef list all_headers = [*(self.settings.headers or ()), (b"content-type", b"text/plain; charset=utf-8"), *headers]
+        if status == 503:
+            all_headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+        self.write(last_response(status, all_headers, reason, self.settings.write_flags))
         self.linger()
+        return 0
+
+    cdef int switch(self) except -1:
+        """Leave the connection to the WebSocket that was asked for, or refuse it."""
+        cdef HttpExchange exchange = self.handshake
+        self.handshake = None
+        if self.hub.draining:
+            return self.answer_last(503, [], _REASONS[503])
+        has_body = self.announced > 0 or self.is_coded
+        websocket, refusal = self.hub.open_websocket(self.hub, exchange, self.transport, has_body)
+        if websocket is None:
+            return self.answer_last(refusal[0], refusal[1], b"" if exchange.method == "HEAD" else refusal[2])
+        self.flush()
+        self.closed = True  # for HTTP
+        self.hub.open.discard(self)
+        self.transport.set_protocol(websocket)
+        if self.read_paused:
+            self.transport.resume_reading()
+        if self.write_paused:
+            websocket.pause_writing()
+        self.transport = self.parser = self.feed = None
+        self.hub.websockets.add(websocket)
+        exchange.take_body()
+        if exchange.body:
+            websocket.data_received(exchange.body)
+        self.hub.runner.run(websocket.run())
+        return 0
 
     # --- output -------------------------------------------------------------------------------------------------------
 

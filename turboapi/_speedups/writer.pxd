@@ -10,5 +10,6 @@ cdef enum:
 cdef list json_headers(int status, bytes body, list extra)
 cdef bytes json_response(int status, bytes body, list extra, int flags)
 cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags)
+cpdef bytes last_response(int status, list headers, bytes content, int flags)
 cdef bytes chunk(object data)
 cdef bint allows_body(int status) noexcept

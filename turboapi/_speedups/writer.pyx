@@ -158,6 +158,21 @@ cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags)
     return _write(status, headers, b"", length, b"", flags)
 
 
+cpdef bytes last_response(int status, list headers, bytes content, int flags):
+    """A whole response that is the last one of its connection; the head alone of a 101, behind which HTTP ends."""
+    flags |= WRITE_CLOSE
+    for pair in headers:
+        if pair[0] == b"date":
+            flags |= WRITE_NO_DATE
+        elif pair[0] == b"server":
+            flags |= WRITE_NO_SERVER
+        elif pair[0] == b"connection":
+            flags &= ~WRITE_CLOSE
+    if not allows_body(status):
+        return response_head(status, headers, 0, flags)
+    return response_head(status, headers, len(content), flags | WRITE_LENGTH) + content
+
+
 cdef bytes chunk(object data):
     """One chunk of a chunked body (RFC 9112, section 7.1); b"" is the last one."""
     return b"%x\r\n%b\r\n" % (len(data), data)

@@ -1,8 +1,8 @@
 """The built-in server: `run(app)` serves an application from one process.
 
 `config` declares the options, `discovery` and `importer` find the application, `lifespan` starts and stops it,
-`worker` serves it on the `sockets`, `logging` says what happens. `runner` puts these together, and `reload` does it
-again whenever a file changes.
+`worker` serves it on the `sockets`, `websocket` is its part for WebSockets, `logging` says what happens. `runner` puts
+these together, and `reload` does it again whenever a file changes.
 """
 
 import inspect

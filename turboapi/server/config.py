@@ -146,6 +146,7 @@ _RELOAD = "reload"
 _LOGGING = "logging"
 _TIMEOUTS = "timeouts in seconds (0: no limit, or no waiting at the end)"
 _LIMITS = "limits"
+_WEBSOCKETS = "WebSockets (pings in seconds, 0: none)"
 _HEADERS = "response headers"
 
 
@@ -190,6 +191,12 @@ class ServerConfig:
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)
     limit_header_size: int = option(65536, "of all headers together", _LIMITS, "BYTES", minimum=1, protocol=True)
     limit_header_count: int = option(128, "of headers in one request", _LIMITS, "N", minimum=1, protocol=True)
+
+    ws_max_size: int = option(16 * MIB, "of a message from a client", _WEBSOCKETS, "BYTES", minimum=1)
+    ws_max_queue: int = option(32, "messages that may wait for the application", _WEBSOCKETS, "N", minimum=1)
+    ws_ping_interval: float = option(20.0, "between two pings", _WEBSOCKETS, "S", minimum=0)
+    ws_ping_timeout: float = option(20.0, "for the pong to a ping", _WEBSOCKETS, "S", minimum=0)
+    ws_per_message_deflate: bool = option(True, "compress messages", _WEBSOCKETS)
 
     header: tuple[str, ...] = option((), "send this as well", _HEADERS, "NAME:VALUE", separator="\n")
     server_header: bool = option(True, "send Server", _HEADERS, protocol=True)

@@ -235,7 +235,16 @@ def _printable(
     client: Client, method: str, target: str, http_version: str, status: int
 ) -> tuple[str, str, str, str, int]:
     """The request as log arguments: the address as text, and no character a terminal could take for a command."""
-    address = format_address(client[0], client[1]) if client else "-"
-    if not (target.isascii() and target.isprintable()):
-        target = target.encode("unicode_escape").decode("ascii")
-    return address, method, target, http_version, status
+    return format_client(client), method, printable(target), http_version, status
+
+
+def format_client(client: Client) -> str:
+    """The address of a client, "-" for one without."""
+    return format_address(client[0], client[1]) if client else "-"
+
+
+def printable(target: str) -> str:
+    """A request target whose unusual characters are escaped."""
+    if target.isascii() and target.isprintable():
+        return target
+    return target.encode("unicode_escape").decode("ascii")

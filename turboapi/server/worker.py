@@ -32,6 +32,7 @@ from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging, format_address
 from turboapi.server.sockets import explained, name_of, open_sockets
+from turboapi.server.websocket import open_websockets
 from turboapi.types import ASGIApp
 
 logger = logging.getLogger("turboapi.error")
@@ -196,7 +197,7 @@ class Server:
         record = access_log.record if config.access_log and access_log.enabled else None
         try:
             settings = Settings(**config.protocol_options(), access_log=record)
-            return Hub(loop, site_of(self._app), settings, lifespan.state)
+            return Hub(loop, site_of(self._app), settings, lifespan.state, open_websockets(self._app, config))
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
 
