@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -611,4 +612,38 @@ def test_an_unknown_command(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.main(["serve"])
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "Error: there is no command 'serve'; there is: run, dev\n"
+    assert capsys.readouterr().err == "Error: there is no command 'serve'; there is: run, dev, routes, openapi\n"
+
+
+# --- looking at an application ----------------------------------------------------------------------------------------
+
+
+def test_routes(project):
+    (project / "shop.py").write_text(SHOP)
+    result = turboapi_command("routes", "shop.py", cwd=project)
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["METHODS", "PATH", "HANDLER", "MODE", "DEPENDENCIES", "SERVED"]
+    assert ["GET", "/fail", "shop.fail", "async", "-", "native"] in [line.split() for line in lines]
+
+
+def test_openapi(project):
+    (project / "shop.py").write_text(SHOP)
+    printed = turboapi_command("openapi", "shop:tea", cwd=project)
+    written = turboapi_command("openapi", "shop:tea", "--output", "api.json", cwd=project)
+    assert (printed.returncode, printed.stderr, written.returncode, written.stdout) == (0, "", 0, "")
+    assert (project / "api.json").read_text() == printed.stdout
+    assert set(json.loads(printed.stdout)["paths"]) == {"/", "/fail"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["routes", "main:app"], "this works for TurboAPI applications only, and the application is a function"),
+        (["openapi", "shop.py", "--output", "no/dir"], "cannot write no/dir: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_looked_at(project, arguments, line):
+    (project / "shop.py").write_text(SHOP)
+    result = turboapi_command(*arguments, cwd=project)
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", f"Error: {line}\n")

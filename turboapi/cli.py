@@ -2,19 +2,26 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import turboapi
-from turboapi.server import ConfigError, ServerError, run
+from turboapi import _inspect
+from turboapi.server import ConfigError, ServerConfig, ServerError, load_app, run
 from turboapi.server.config import Option, options
+from turboapi.server.environment import load_environment
+from turboapi.server.logging import configure_logging
 from turboapi.server.runner import report
 
 HELP_COLUMN = 34
 APP_HELP = "module:attribute, or a file such as main.py, or a package folder; left out: what is found"
 DEV_DEFAULTS = {"reload": True}
+# What is needed to load an application without serving it.
+LOADING = ("app_name", "entrypoint", "app_dir", "factory", "env_file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +61,31 @@ def _dev(app: str | None, **given: Any) -> None:
     run(app, **{**DEV_DEFAULTS, **given})
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {"run": _run, "dev": _dev}
+def _routes(app: str | None, **given: Any) -> None:
+    for line in _inspect.routes_table(_load(app, given)):
+        print(line)
+
+
+def _openapi(app: str | None, output: str | None = None, **given: Any) -> None:
+    document = _inspect.openapi_document(_load(app, given))
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ServerError(f"cannot write {output}: {exc.strerror}") from None
+
+
+def _load(app: str | None, given: dict[str, Any]) -> Any:
+    config = ServerConfig.load(**given)
+    configure_logging(config)
+    load_environment(config)
+    return load_app(app, config)
+
+
+_COMMANDS: dict[str, Callable[..., None]] = {"run": _run, "dev": _dev, "routes": _routes, "openapi": _openapi}
 
 
 # --- the parser -------------------------------------------------------------------------------------------------------
@@ -137,9 +168,15 @@ def _parser() -> argparse.ArgumentParser:
         _add_options(command, offered)
         return command
 
+    loading = [each for each in options() if each.name in LOADING]
     add("run", "serve an application", options())
     developing = [dataclasses.replace(each, default=DEV_DEFAULTS.get(each.name, each.default)) for each in options()]
     add("dev", "serve an application, and start it anew when its files change", developing)
+    add("routes", "list the routes of an application, and how each is served", loading)
+    openapi = add("openapi", "print the OpenAPI document of an application", loading)
+    openapi.add_argument(
+        "--output", metavar="FILE", default=argparse.SUPPRESS, help="write to this file, not to standard output"
+    )
     return parser
 
 

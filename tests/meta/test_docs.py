@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benc
 LINK = re.compile(r"\]\((?!\w+:)(?P<file>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-COMMAND = re.compile(r"\bturboapi (?:run|dev)\b[^\n`#]*")
+COMMAND = re.compile(r"\bturboapi (?:run|dev|routes|openapi)\b[^\n`#]*")
 
 
 def anchors(page: Path) -> set[str]:
@@ -37,7 +37,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_shown_exist(page: Path) -> None:
-    known = {"--help"}
+    known = {"--help", "--output"}
     for option in options():
         known |= {option.flag, option.flag.replace("--", "--no-", 1)} if option.type is bool else {option.flag}
     shown = {flag for command in COMMAND.findall(page.read_text()) for flag in re.findall(r"--[\w-]+", command)}

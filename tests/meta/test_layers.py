@@ -28,7 +28,7 @@ LEVELS = (
     "openapi schemas server middleware.opentelemetry",
     "applications _application",
     "__init__ testclient compat",
-    "cli __main__",
+    "_inspect cli __main__",
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}
 COMPILED_MAY_IMPORT = {*sys.stdlib_module_names, "httptools", "msgspec", "cython", "cpython", "libc"}
