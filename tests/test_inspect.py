@@ -172,6 +172,13 @@ def test_what_puts_the_whole_application_behind_asgi(app, reason):
     assert app.freeze().router is None
 
 
+def test_an_instrumented_application(monkeypatch):
+    monkeypatch.setattr("turboapi.applications.is_instrumented", lambda: True)
+    app = bare()
+    app.get("/")(handler)
+    assert row(app)[5] == "ASGI: instrumentation"
+
+
 def test_middleware_that_the_server_runs_itself():
     app = bare(middleware=[Middleware(CORSMiddleware)])
     app.get("/")(handler)

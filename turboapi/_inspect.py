@@ -74,7 +74,9 @@ def _whole_reason(app: TurboAPI) -> str | None:
         raise ServerError(f"the application cannot be served: {summary(exc)}") from None
     if entrance is None:
         return None
-    return "entrance of its own" if entrance is app else f"middleware {type(entrance).__name__}"
+    if entrance is not app:
+        return f"middleware {type(entrance).__name__}"
+    return "instrumentation" if app._has_usual_entrance() else "entrance of its own"
 
 
 def _served(app: TurboAPI, route: Any) -> str:
