@@ -120,6 +120,9 @@ class HttpExchange(Exchange):
         not started; afterwards a refused body is a disconnect.
         """
 
+    async def send_unhooked(self, message: Any) -> None:
+        """ASGI `send` behind all hooks."""
+
     async def send(self, message: Any) -> None:
         """ASGI `send`. Waits while the client is slow to read; does nothing once it is gone.
 

@@ -81,6 +81,9 @@ class InnerExchange(AsgiExchange):
 
     @property
     def ended(self) -> bool: ...
+    async def send(self, message: Any) -> None:
+        """ASGI `send`, through the hooks of the layers on this side."""
+
     def keep(self, status: int, headers: list[tuple[bytes, bytes]], body: Any) -> None:
         """Keep a complete response."""
 

@@ -24,6 +24,9 @@ class BodyHook(ResponseHook):
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> bytes | Awaitable[bytes]:
         """Edit the raw headers of a complete response, and return the body to send."""
 
+    def sender(self, send: Callable[[Any], Awaitable[None]], /) -> Callable[[Any], Awaitable[None]]:
+        """The hook as an ASGI `send` around another one."""
+
 class Exchange:
     """One request/response pair; see `exchange.HttpExchange` and `asgi.AsgiExchange`."""
 
