@@ -24,6 +24,7 @@ from turboapi import (
     Response,
     TurboAPI,
 )
+from turboapi._application import Starlette
 from turboapi.exceptions import (
     DependencyScopeError,
     FastAPIDeprecationWarning,
@@ -380,3 +381,23 @@ def test_unknown_options_are_type_errors():
         app.include_router(APIRouter(), unknown_option=1)
     with pytest.raises(TypeError, match="unknown_option"):
         TurboAPI(unknown_option=1)
+
+
+def test_an_entrance_that_an_instrumentation_has_replaced_is_taken(client_for, monkeypatch) -> None:
+    paths: list[str] = []
+    original = Starlette.__call__
+
+    async def watched(self: Starlette, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            paths.append(scope["path"])
+        await original(self, scope, receive, send)
+
+    monkeypatch.setattr(Starlette, "__call__", watched)
+    app = TurboAPI()
+
+    @app.get("/a")
+    async def read() -> str:
+        return "a"
+
+    assert client_for(app).get("/a").json() == "a"
+    assert paths == ["/a"]

@@ -300,3 +300,28 @@ _, solved = asyncio.run(solve(b"q=x"))
 assert [error["loc"] for error in solved.errors] == [("query", "q")]
 """
     )
+
+
+def test_versions_are_those_of_the_releases() -> None:
+    check(
+        """
+from importlib.metadata import distribution, version
+import fastapi, starlette
+assert (version("FastAPI"), version("starlette")) == (fastapi.__version__, starlette.__version__)
+assert distribution("fastapi").requires is None
+assert version("pydantic")
+"""
+    )
+
+
+def test_the_logger_of_fastapi_hears_of_warnings() -> None:
+    check(
+        """
+import logging, unittest
+from fastapi.logger import logger
+with unittest.TestCase().assertLogs("fastapi", "WARNING") as logs:
+    import fastapi
+    logger.warning("heard")
+assert logs.output == ["WARNING:turboapi:heard"]
+"""
+    )

@@ -49,6 +49,44 @@ def test_dependency_overrides(after):
     )
 
 
+@pytest.mark.parametrize("before", ["pass", "app.dependency_overrides[other] = lambda: 'before'"])
+def test_overrides_that_change_during_the_request(before):
+    check(
+        f"""
+        app = App()
+        async def original(q: int = 0): log.append("original"); return q
+        async def other(): return "other"
+        def replacement(r: int = 1, o: Any = Depends(other)): log.append("replacement"); return [r, o]
+        async def with_exit():
+            yield "with exit"; log.append("closed")
+        async def install(): app.dependency_overrides[original] = replacement
+        async def uninstall(): app.dependency_overrides.clear(); {before}
+        async def install_more():
+            app.dependency_overrides[original] = with_exit
+            app.dependency_overrides[late] = other
+        def late(_: Any = Depends(install_more), o: Any = Depends(original, use_cache=False)): return ["late", o]
+        def deep(o: Any = Depends(original, use_cache=False)): return ["deep", o]
+        Fresh = Annotated[Any, Depends(original, use_cache=False)]
+        @app.get("/")
+        async def handler(a: Fresh, b: Annotated[None, Depends(install)], c: Fresh, d: Annotated[Any, Depends(deep)],
+                          e: Annotated[None, Depends(uninstall)], f: Fresh, g: Annotated[Any, Depends(original)]):
+            return [a, c, d, f, g]
+        @app.get("/with-exit")
+        def second(a: Annotated[Any, Depends(with_exit)], b: Annotated[Any, Depends(late)], c: Fresh, d: Annotated[Any, Depends(late)],
+                   e: Annotated[None, Depends(uninstall)]):
+            return [a, b, c, d]
+        {before}
+        """,
+        b"/?q=3",
+        b"/?q=3&r=x",
+        b"/?q=x",
+        b"/?q=3",
+        b"/with-exit?q=2",
+        b"/with-exit?q=x",
+        b"/?q=3",
+    )
+
+
 @pytest.mark.parametrize("scope", ["function", "request"])
 @pytest.mark.parametrize(
     "outcome", ["return 1", "raise ValueError('v')", "raise HTTPException(418)", "return object()", "return 'x'"]

@@ -47,8 +47,22 @@ UsesScopesCache = dict[int, tuple["Dependant", bool]]
 """id -> (the dependant, whether it uses scopes); holding the object keeps its id from being given to another one."""
 
 
+class _Keeper:
+    """Keeps what is made of a tree as long as the tree."""
+
+    __slots__ = ("_kept",)
+
+    def keep(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return what `make` returned when it was first asked for under this key."""
+        if not hasattr(self, "_kept"):
+            self._kept: dict[Any, Any] = {}
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+
 @dataclass(slots=True)
-class Dependant:
+class Dependant(_Keeper):
     """A callable, where its arguments come from, and the dependencies among them."""
 
     path_params: list[ModelField] = field(default_factory=list)
@@ -71,8 +85,6 @@ class Dependant:
     path: str | None = None
     scope: DependencyScope | None = None
     concurrency: DependencyConcurrency | None = None
-    solvers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """Plans that were made of the tree, for `solve_dependencies`."""
 
 
 def get_dependant(

@@ -68,7 +68,7 @@ __all__ = [
 _SOURCES = {"path": 0, "query": 1, "header": 2, "cookie": 3}
 _KINDS = {None: 0, "str": 1, "int": 2, "float": 3, "bool": 4}
 _REQUEST, _RESPONSE, _BACKGROUND, _CALLED = range(4)
-_ASYNC, _THREAD, _ASYNC_GENERATOR, _GENERATOR = range(4)
+_ASYNC, _THREAD, _ASYNC_GENERATOR, _GENERATOR, _COLLECT = range(5)
 _NO_BODY, _DIRECT_BODY, _EXACT_BODY = range(3)
 _PLAIN, _MODEL, _EXACT_RESULT = range(3)
 
@@ -179,29 +179,33 @@ class Style:
     is_websocket: bool = False
     load_body: Callable[[Request, Any], Awaitable[Any]] | None = None
     """Gives the parsed body in place of reading it from the request."""
-    invalid: Callable[[list[Any], Any, Any], Exception] | None = None
-    """Makes the exception for validation errors in place of the route's own."""
+    collects: bool = False
+    """The endpoint is not called: `result` makes a response of its keywords and of all errors."""
 
 
 def freeze(route: EndpointRoute, *, form_limits: FormLimits | None = None, style: Style | None = None) -> Endpoint:
     """Return the compiled form of a route."""
-    return _freeze(route, {}, form_limits or FormLimits(), style or DIRECT)
+    return _freeze(route, (), form_limits or FormLimits(), style or DIRECT)
 
 
-def _freeze(route: EndpointRoute, overrides: Mapping[Any, Any], form_limits: FormLimits, style: Style) -> Endpoint:
+OverridesHistory = tuple[tuple[int, Mapping[Any, Any]], ...]
+"""Dependency overrides, each with the number of visits after which they came into force."""
+
+
+def _freeze(route: EndpointRoute, history: OverridesHistory, form_limits: FormLimits, style: Style) -> Endpoint:
     dependant = route.dependant
     assert dependant.call is not None
     embed = route._embed_body_fields
     facts = body_facts(get_flat_body_params(dependant), embed)
     decode = facts.decode if dependant.body_params and not style.exact else None
-    visits, subs = _visits(dependant, overrides, embed, style)
+    visits, subs = _visits(dependant, history, embed, style)
     has_body = route.body_field is not None or style.load_body is not None
     body_kind = _NO_BODY if not has_body else _DIRECT_BODY if decode else _EXACT_BODY
     result_kind, result = style.result(route)
     return Endpoint(
         hooks=style.hooks,
         call=_call(dependant, subs, embed, style, direct_body=facts.field if decode else None),
-        mode=_mode(dependant.call),
+        mode=_COLLECT if style.collects else _mode(dependant.call),
         visits=visits,
         body_kind=body_kind,
         decode=decode,
@@ -217,9 +221,10 @@ def _freeze(route: EndpointRoute, overrides: Mapping[Any, Any], form_limits: For
         closes_files=facts.is_form,
         status=route.status_code or 0,
         route=route,
-        invalid=style.invalid or _invalidator(route, parse_again=decode is not None),
-        provider=None if overrides else route.dependency_overrides_provider,
-        overridden=None if overrides else _overrider(route, form_limits, style),
+        invalid=_invalidator(route, parse_again=decode is not None),
+        provider=route.dependency_overrides_provider,
+        overrides=history[-1][1] if history else None,
+        overridden=_overrider(route, history, form_limits, style),
     )
 
 
@@ -227,16 +232,21 @@ def _value_of(option: Any) -> Any:
     return option.value if isinstance(option, DefaultPlaceholder) else option
 
 
-def _overrider(route: EndpointRoute, form_limits: FormLimits, style: Style) -> Callable[[], Endpoint]:
-    """Return the function that gives the endpoint for the dependency overrides of the moment."""
+def _overrider(
+    route: EndpointRoute, history: OverridesHistory, form_limits: FormLimits, style: Style
+) -> Callable[[int], Endpoint]:
+    """Return the function that gives the endpoint for the dependency overrides of the moment.
+
+    Its argument is the number of visits that are done already, and stay as they are.
+    """
     frozen: dict[tuple[Any, ...], Endpoint] = {}
 
-    def overridden() -> Endpoint:
+    def overridden(done: int) -> Endpoint:
         overrides = dict(route.dependency_overrides_provider.dependency_overrides)
-        key = tuple(overrides.items())
+        key = (done, *overrides.items())
         if key not in frozen:
             frozen.clear()
-            frozen[key] = _freeze(route, overrides, form_limits, style)
+            frozen[key] = _freeze(route, (*history, (done, overrides)), form_limits, style)
         return frozen[key]
 
     return overridden
@@ -254,7 +264,7 @@ def _mode(func: Callable[..., Any]) -> int:
 
 
 def _visits(
-    dependant: Dependant, overrides: Mapping[Any, Any], embed: bool, style: Style
+    dependant: Dependant, history: OverridesHistory, embed: bool, style: Style
 ) -> tuple[list[Visit], list[tuple[str | None, int]]]:
     """Return the steps that produce every dependency, and for each of the route's own its name and step."""
     visits: list[Visit] = []
@@ -263,6 +273,7 @@ def _visits(
     def walk(parent: Dependant) -> list[tuple[str | None, int]]:
         subs: list[tuple[str | None, int]] = []
         for declared in parent.dependencies:
+            overrides = next((found for done, found in reversed(history) if done <= len(visits)), None)
             used = _override(declared, overrides) if overrides else declared
             sub_subs = walk(used)
             key = get_cache_key(declared)

@@ -111,13 +111,6 @@ class _Reply:
         await send(self.found)
 
 
-class _Unsolved(Exception):
-    """Stands for the validation error, which says more than is known here."""
-
-    def __init__(self, errors: list[Any]) -> None:
-        self.errors = errors
-
-
 class _Solving(AsgiExchange):
     """An exchange that is given its Request or WebSocket and the parsed body, and keeps what is found."""
 
@@ -127,7 +120,6 @@ class _Solving(AsgiExchange):
         self.connection = connection
         self.path_params = scope.get("path_params")
         self.parsed = parsed
-        self.found = _Found({}, [])
 
     def get_request(self, factory: Any) -> HTTPConnection:
         return self.connection
@@ -136,7 +128,7 @@ class _Solving(AsgiExchange):
         return self.connection.scope
 
     async def send(self, message: Any) -> None:
-        self.found = message
+        self.found: _Found = message
 
 
 async def _raise(exchange: Any, exc: Exception) -> None:
@@ -149,16 +141,17 @@ async def _run_with_present_stack(key: str, exchange: Any, func: Callable[..., A
     await func(stack, exchange, *args)
 
 
-async def _collect(**values: Any) -> dict[str, Any]:
-    return values
+def _nothing(**values: Any) -> None:
+    """Stands for the endpoint, which is not called."""
 
 
 async def _parsed_body(request: Request, exchange: Any) -> Any:
     return exchange.parsed
 
 
-async def _reply(request: Request, values: Any, background: Any, injected: Response | None) -> _Reply:
-    return _Reply(_Found(values, [], background, injected))
+async def _reply(request: Request, result: Any, background: Any, injected: Response | None) -> _Reply:
+    values, errors = result
+    return _Reply(_Found(values, errors, background, injected))
 
 
 _SITE = Site(router=RouteTable([]), on_asgi_error=_raise)
@@ -178,21 +171,23 @@ _SOLVING = Style(
     result=lambda route: (_EXACT_RESULT, _reply),
     exact=True,
     load_body=_parsed_body,
-    invalid=lambda errors, body, exchange: _Unsolved(errors),
+    collects=True,
 )
 
 
 def _solver(dependant: Dependant, provider: Any, embed: bool, is_websocket: bool) -> Endpoint:
-    """Return the frozen plan, made once, that calls the dependencies and collects the values for `dependant.call`."""
-    key = (id(provider), embed, is_websocket)  # the plan keeps the provider alive
-    if key not in dependant.solvers:
+    """Return the plan that calls the dependencies and collects the values for `dependant.call`."""
+
+    def make() -> Endpoint:
         route = HandlerRoute(
-            dependant=replace(dependant, call=_collect),
+            dependant=replace(dependant, call=_nothing),
             dependency_overrides_provider=provider,
             _embed_body_fields=embed,
         )
-        dependant.solvers[key] = freeze(cast(Any, route), style=replace(_SOLVING, is_websocket=is_websocket))
-    return cast(Endpoint, dependant.solvers[key])
+        return freeze(cast(Any, route), style=replace(_SOLVING, is_websocket=is_websocket))
+
+    key = (id(provider), embed, is_websocket)  # the plan keeps the provider alive
+    return cast(Endpoint, dependant.keep(key, make))
 
 
 async def solve_dependencies(
@@ -214,11 +209,8 @@ async def solve_dependencies(
     """
     solver = _solver(dependant, dependency_overrides_provider, embed_body_fields, isinstance(request, WebSocket))
     exchange = _Solving(request, body)
-    try:
-        await cast(Any, solver)._run(exchange)
-        found = exchange.found
-    except _Unsolved as exc:
-        found = _Found({}, exc.errors)
+    await cast(Any, solver)._run(exchange)
+    found = exchange.found
     if response is None:
         response = found.response or HOOKS.new_response()
     elif found.response is not None:

@@ -42,5 +42,7 @@ cdef class Call:
     cdef readonly bint positional       # the values may be passed by position
 
     cdef list collect(self, Exchange exchange, list results, object request_class)
+    cdef list collect_good(self, Exchange exchange, list results, set failed, object request_class)
     cdef object invoke(self, list values)
     cdef dict keywords(self, list values)
+    cdef dict good_keywords(self, list values)

@@ -14,6 +14,8 @@ from turboapi._speedups.convert cimport KIND_EXACT, REFUSED, convert_text
 from turboapi._speedups.headers cimport find_header
 from turboapi._speedups.query cimport query_get
 
+cdef object MISSING = object()
+
 
 cdef class Argument:
     """One parameter of a callable."""
@@ -106,6 +108,18 @@ cdef class Call:
                 good = False
         return values if good else None
 
+    cdef list collect_good(self, Exchange exchange, list results, set failed, object request_class):
+        """The same in spite of errors, with MISSING where a value is not good; `failed` are the visits without one."""
+        cdef list values = [MISSING] * len(self.names)
+        cdef Argument argument
+        cdef tuple sub
+        for sub in self.subs:
+            if <Py_ssize_t> sub[0] >= 0 and (failed is None or sub[1] not in failed):
+                values[<Py_ssize_t> sub[0]] = results[<Py_ssize_t> sub[1]]
+        for argument in self.arguments:
+            argument.extract(exchange, values, request_class)
+        return values
+
     cdef object invoke(self, list values):
         """Call it: the result, or the coroutine or generator that it made."""
         if not self.names:
@@ -116,3 +130,7 @@ cdef class Call:
 
     cdef dict keywords(self, list values):
         return dict(zip(self.names, values))
+
+    cdef dict good_keywords(self, list values):
+        """The keywords of what `collect_good` returned, without those that are missing."""
+        return {name: value for name, value in zip(self.names, values) if value is not MISSING}

@@ -5,6 +5,7 @@ cdef enum:
     MODE_THREAD = 1         # a plain function: a worker thread
     MODE_ASYNC_GENERATOR = 2
     MODE_GENERATOR = 3
+    MODE_COLLECT = 4        # of an endpoint: it is not called, the result is what it would be called with
 
 
 cdef class Visit:

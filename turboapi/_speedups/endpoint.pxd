@@ -60,12 +60,15 @@ cdef class Endpoint:
     cdef readonly object route
     cdef readonly object invalid            # (errors, body, exchange) -> the RequestValidationError to raise
     cdef readonly object provider           # has `.dependency_overrides`, or None
-    cdef readonly object overridden         # () -> the Endpoint for the present overrides
+    cdef readonly object overrides          # the overrides for which this one was made, None: not for any
+    cdef readonly object overridden         # (done) -> the Endpoint for the present overrides, from that visit on
 
     cdef object run(self, Exchange exchange)
     cdef object _simple_values(self, Exchange exchange)
     cdef bint has_json_type(self, Exchange exchange)
     cdef object _decode(self, Exchange exchange)
+    cdef bint _has_other_overrides(self, object overrides) except -1
+    cdef Endpoint _overridden(self, Py_ssize_t done, object stack)
     cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1
     cdef int _prepare(self, Exchange exchange, Outcome outcome) except -1
     cdef object _send(self, Exchange exchange, Outcome outcome)

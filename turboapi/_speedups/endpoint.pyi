@@ -1,6 +1,6 @@
 """The conductor: arguments -> dependencies -> handler -> serialize -> answer."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from turboapi._speedups.arguments import Call
@@ -99,11 +99,13 @@ class Endpoint:
         route: Any,
         invalid: Callable[[list[Any], Any, Exchange], Exception],
         provider: Any,
-        overridden: Callable[[], Endpoint] | None,
+        overrides: Mapping[Any, Any] | None,
+        overridden: Callable[[int], Endpoint] | None,
     ) -> None:
         """A route.
 
-        mode: of the handler, as in `dependencies.Visit`.
+        mode: of the handler, as in `dependencies.Visit`; 4: it is not called, and `make_response` gets the keywords, as
+            far as they are good, and the list of errors as the result.
         body_kind: 0 none, 1 decoded from the raw bytes by `decode`, 2 parsed by `load_body` and validated by each call.
         decode: raw body -> value; what it raises leads to `load_body`.
         needs_body: the whole body must be there before the endpoint runs.
@@ -114,7 +116,9 @@ class Endpoint:
         closes_files: uploaded files are closed at the very end.
         status: the declared status, 0 for none.
         invalid: the error to raise for validation errors.
-        provider: has `dependency_overrides`; while they are not empty, `overridden()` answers instead.
+        provider: has `dependency_overrides`; while they are not empty, `overridden(0)` answers instead.
+        overrides: those for which this endpoint was made, if any.
+        overridden: (done) -> the endpoint for the present overrides, whose first `done` visits are those of this one.
         """
 
     @property
@@ -166,7 +170,9 @@ class Endpoint:
     @property
     def provider(self) -> Any: ...
     @property
-    def overridden(self) -> Callable[[], Endpoint] | None: ...
+    def overrides(self) -> Mapping[Any, Any] | None: ...
+    @property
+    def overridden(self) -> Callable[[int], Endpoint] | None: ...
 
 class Site:
     """A frozen application: finds the endpoint of an exchange and runs it."""

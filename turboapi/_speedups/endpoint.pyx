@@ -14,7 +14,7 @@ Validation errors are collected by the exchange and raised together, after every
 import logging
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
-from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_THREAD, Visit
+from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_THREAD, Visit
 from turboapi._speedups.headers cimport find_header
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.router cimport Match, Router
@@ -80,7 +80,8 @@ cdef class Endpoint:
     def __init__(
         self, *, Hooks hooks, Call call, int mode, list visits, int body_kind, object decode, object load_body,
         bint needs_body, bint lax_content_type, int result_kind, object dump, object render, bint plain_first, object make_response,
-        bint needs_stack, bint closes_files, int status, object route, object invalid, object provider, object overridden,
+        bint needs_stack, bint closes_files, int status, object route, object invalid, object provider, object overrides,
+        object overridden,
     ):
         self.hooks = hooks
         self.call = call
@@ -104,6 +105,7 @@ cdef class Endpoint:
         self.route = route
         self.invalid = invalid
         self.provider = provider
+        self.overrides = overrides
         self.overridden = overridden
         self.simple = (
             not visits and not call.injections and body_kind != BODY_EXACT and mode <= MODE_THREAD
@@ -125,7 +127,7 @@ cdef class Endpoint:
         try:
             try:
                 if self.provider is not None and self.provider.dependency_overrides:
-                    endpoint = self.overridden()
+                    endpoint = self.overridden(0)
                 if self.needs_body and exchange.body is None:
                     pending = exchange.read_body()
                     if pending is not None:
@@ -204,18 +206,24 @@ cdef class Endpoint:
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """Body, dependencies, arguments, handler, serialization."""
+        cdef Endpoint plan = self
         cdef Call call = self.call
         cdef Visit visit
-        cdef list results = [None] * len(self.visits)
+        cdef list visits = self.visits
+        cdef list results = [None] * len(visits)
         cdef list values
         cdef set failed = None
-        cdef Py_ssize_t index
+        cdef object overrides = None
+        cdef Py_ssize_t index = -1
+        if self.provider is not None and len(visits) > 1:
+            overrides = self.provider.dependency_overrides
         body = self._decode(exchange) if self.body_kind == BODY_DIRECT else UNSET
         parsed = self.hooks.undefined
         if self.body_kind != BODY_NONE and body is UNSET:
             parsed = await self.load_body(exchange.get_request(self.hooks.request_class), exchange)
-        for index in range(len(self.visits)):
-            visit = self.visits[index]
+        while index + 1 < len(visits):
+            index += 1
+            visit = visits[index]
             values = visit.call.collect(exchange, results, self.hooks.request_class)
             if visit.call.body_exact is not None:
                 values = await self._take_body(visit.call, exchange, parsed, values)
@@ -232,6 +240,16 @@ cdef class Endpoint:
                 results[index] = await self._visit(
                     visit, values, exchange, function_stack if visit.function_scope else stack
                 )
+            if overrides is not None and plan._has_other_overrides(overrides):
+                plan = plan._overridden(index + 1, stack)
+                call, visits = plan.call, plan.visits
+                results += [None] * (len(visits) - len(results))
+        if self.mode == MODE_COLLECT:
+            result = await self._collect(call, exchange, results, failed, outcome, parsed)
+            outcome.reply = await self.make_response(
+                exchange.get_request(self.hooks.request_class), result, outcome.background, outcome.response,
+            )
+            return
         values = call.collect(exchange, results, self.hooks.request_class)
         if body is not UNSET:
             if values is not None:
@@ -253,6 +271,29 @@ cdef class Endpoint:
             )
         else:
             self._prepare(exchange, outcome)
+
+    cdef bint _has_other_overrides(self, object overrides) except -1:
+        """Whether a dependency has changed the overrides since this plan was made."""
+        if self.overrides is None:
+            return True if overrides else False
+        return overrides != self.overrides
+
+    cdef Endpoint _overridden(self, Py_ssize_t done, object stack):
+        """The plan that is the same up to the visits that are done, and follows the present overrides from there on."""
+        cdef Endpoint plan = self.overridden(done)
+        if (plan.needs_stack and stack is None) or (plan.needs_function_stack and not self.needs_function_stack):
+            raise RuntimeError("A dependency with yield has to be overridden before the request begins")
+        return plan
+
+    async def _collect(self, Call call, Exchange exchange, list results, set failed, Outcome outcome, parsed):
+        """What the handler would be called with, as far as it is good, and all errors."""
+        cdef list values = call.collect_good(exchange, results, failed, self.hooks.request_class)
+        self._inject(call, exchange, values, outcome)
+        found = {}
+        if call.body_exact is not None:
+            found, errors = await call.body_exact(parsed)
+            exchange.add_errors(list(errors))
+        return {**call.good_keywords(values), **found}, exchange.errors or []
 
     async def _take_body(self, Call call, Exchange exchange, parsed, list values):
         """The call's body parameters, into their slots; None when there are errors."""

@@ -204,19 +204,40 @@ def _exception(*, scope: MutableMapping[str, Any], exc: BaseException) -> None:
         severity_number=SeverityNumber.ERROR,
         severity_text=SeverityNumber.ERROR.name,
         body=f"Unhandled exception in FastAPI {'WebSocket connection' if is_websocket else 'request'}",
-        attributes={"http.route": found.route} if found.route else None,
+        attributes=_exception_attributes(found.route, exc) or None,
         exception=exc,
     )
 
 
+def _exception_attributes(route: str | None, exc: Exception) -> dict[str, str]:
+    attributes = {"http.route": route} if route else {}
+    if name := _known_name(type(exc)):
+        attributes["exception.type"] = name  # for all others OpenTelemetry adds it
+    return attributes
+
+
+_OF_STARLETTE = {
+    "ClientDisconnect": "starlette.requests.ClientDisconnect",
+    "MultiPartException": "starlette.formparsers.MultiPartException",
+    "StarletteHTTPException": "starlette.exceptions.HTTPException",
+    "StarletteWebSocketException": "starlette.exceptions.WebSocketException",
+    "WebSocketDisconnect": "starlette.websockets.WebSocketDisconnect",
+}
+
+
+def _known_name(kind: type[Any]) -> str | None:
+    """Return the name under which dashboards know an exception of the framework; None for other exceptions."""
+    if kind.__module__ != "turboapi.exceptions":
+        return None
+    return _OF_STARLETTE.get(kind.__qualname__, f"fastapi.exceptions.{kind.__qualname__}")
+
+
 def _exception_type(exc: BaseException) -> str:
-    """Return the class's name for `error.type`; the framework's own classes have the names that dashboards know."""
+    """Return the name of an exception's class, for `error.type`."""
     kind = type(exc)
     if kind.__module__ == "builtins":
         return kind.__qualname__
-    package, _, rest = kind.__module__.partition(".")
-    module = f"fastapi.{rest}" if package == "turboapi" else kind.__module__
-    return f"{module}.{kind.__qualname__}"
+    return _known_name(kind) or f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _normal_websocket_disconnect(exc: BaseException) -> bool:
