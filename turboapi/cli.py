@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import turboapi
+from turboapi import compat
 from turboapi.server import run
 from turboapi.server.config import Option, options
 
@@ -22,8 +23,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.pop("command") is None:
         parser.print_help(sys.stderr)
         return 2
+    if given.pop("alias"):
+        _install_alias(parser)
     run(given.pop("app"), **given)
     return 0
+
+
+def _install_alias(parser: argparse.ArgumentParser) -> None:
+    try:
+        compat.install()
+    except RuntimeError as exc:
+        parser.exit(1, f"Error: {exc}\n")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -92,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Each option can also be set by an environment variable: --port by TURBOAPI_PORT.",
     )
     serve.add_argument("app", metavar="APP", help="module:attribute, for example main:app")
+    serve.add_argument("--alias", action="store_true", help="let `import fastapi` and `import starlette` give TurboAPI")
     _add_options(serve)
     return parser
 
