@@ -31,6 +31,7 @@ from turboapi._api_routes import (
 )
 from turboapi._body_limit import get_body_size_limit, validate_max_body_size, wrap_app_with_body_limit
 from turboapi._exception_handler import wrap_app_handling_exceptions
+from turboapi._foreign_routes import own_route, own_router
 from turboapi._frontend import Fallback, FrontendGroup, join_frontend_paths, normalize_frontend_path, resolve_check_dir
 from turboapi._included import (
     INCLUDE_DEFAULTS,
@@ -218,6 +219,8 @@ class APIRouter(Verbs, Router):
         route_class: the class of the routes that the decorators make.
     """
 
+    _understand = staticmethod(own_route)
+
     def __init__(
         self,
         *,
@@ -384,12 +387,15 @@ class APIRouter(Verbs, Router):
     def include_router(self, router: "APIRouter", **options: Unpack[IncludeOptions]) -> None:
         """Serve the routes of another router from this one, present and future ones.
 
+        Of a router of FastAPI's own, the present ones.
+
         Raises AssertionError for a router that would include itself or a malformed prefix, and FastAPIError for a route
         whose path would be empty.
         """
         given = INCLUDE_DEFAULTS | options
         if unknown := given.keys() - INCLUDE_DEFAULTS.keys():
             raise TypeError(f"include_router() got an unexpected keyword argument {min(unknown)!r}")
+        router = own_router(router, APIRouter)
         assert self is not router, (
             "Cannot include the same APIRouter instance into itself. Did you mean to include a different router?"
         )

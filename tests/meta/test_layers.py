@@ -22,9 +22,9 @@ LEVELS = (
     "_speedups",
     "datastructures formparsers convertors requests responses websockets params param_functions background concurrency"
     " encoders sse openapi.models security.models telemetry._api",
-    "_body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
+    "_foreign _body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
     " _exception_handler telemetry utils",
-    "routing _routes _scope _api_routes _frontend _included",
+    "routing _routes _scope _api_routes _frontend _included _foreign_routes",
     "openapi schemas server middleware.opentelemetry",
     "applications _application",
     "__init__ testclient compat",

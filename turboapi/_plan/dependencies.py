@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 from turboapi import params
+from turboapi._foreign import derives_from, own_depends
 from turboapi._plan.arguments import get_param_model
 from turboapi._plan.fields import ModelField, get_cached_model_fields, lenient_issubclass
 from turboapi._plan.signature import SPECIAL_PARAMS, analyze_param, get_path_param_names, get_typed_signature
@@ -71,6 +72,8 @@ class Dependant:
     path: str | None = None
     scope: DependencyScope | None = None
     concurrency: DependencyConcurrency | None = None
+    receivers: dict[str, Callable[[Any], Any]] | None = None
+    """What makes the objects of Starlette's own classes that special parameters ask for, by their names."""
     solvers: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Plans that were made of the tree, for `solve_dependencies`."""
 
@@ -126,6 +129,8 @@ def get_dependant(
         elif attribute := _special_attribute(details.type_annotation):
             assert details.field is None, f"Cannot specify multiple FastAPI annotations for {param.name!r}"
             setattr(dependant, attribute, param.name)
+            if details.receive is not None:
+                dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
         else:
             assert details.field is not None
             _add_field(dependant, details.field)
@@ -159,6 +164,7 @@ def get_parameterless_sub_dependant(*, depends: params.Depends, path: str) -> De
     Raises:
         AssertionError: it has no callable, since there is no annotation to take it from.
     """
+    depends = own_depends(depends)
     assert callable(depends.dependency), "A parameter-less dependency must have a callable dependency"
     return get_dependant(
         path=path,
@@ -269,14 +275,14 @@ def uses_scopes(dependant: Dependant, cache: UsesScopesCache | None = None) -> b
 
 def is_security_scheme(dependant: Dependant) -> bool:
     """Say whether the callable is one of the security schemes that the OpenAPI document lists."""
-    return dependant.call is not None and isinstance(_unwrapped(dependant.call), SecurityBase)
+    return dependant.call is not None and derives_from(type(_unwrapped(dependant.call)), SecurityBase)
 
 
 def get_security_scheme(dependant: Dependant) -> SecurityBase:
     """Return the callable of a dependant for which `is_security_scheme` is true."""
     assert dependant.call is not None
-    scheme = _unwrapped(dependant.call)
-    assert isinstance(scheme, SecurityBase)
+    scheme: SecurityBase = _unwrapped(dependant.call)
+    assert derives_from(type(scheme), SecurityBase)
     return scheme
 
 

@@ -304,7 +304,7 @@ class _Handler:
             result = await run_endpoint_function(
                 dependant=self.route.dependant, values=solved.values, is_coroutine=self.is_coroutine
             )
-            if isinstance(result, Response):
+            if HOOKS.is_response(result):
                 if result.background is None:
                     result.background = cast(Any, solved.background_tasks)
                 return result

@@ -6,7 +6,7 @@ from functools import lru_cache
 from http.client import responses as STATUS_TEXTS
 from typing import Any
 
-from turboapi._plan.fields import lenient_issubclass
+from turboapi._foreign import derives_from
 from turboapi.datastructures import DefaultPlaceholder
 from turboapi.openapi.constants import REF_PREFIX
 from turboapi.openapi.schemas import FieldSchemas
@@ -90,7 +90,7 @@ def _describe_content(
     if not response_class.media_type:
         return {}
     schema: dict[str, Any] = {"type": "string"}
-    if lenient_issubclass(response_class, JSONResponse):
+    if derives_from(response_class, JSONResponse):
         schema = schemas.of(route.response_field) if route.response_field else {}
     return {response_class.media_type: {"schema": schema}}
 
