@@ -95,7 +95,7 @@ assert real == [], real
 
 
 @pytest.mark.parametrize(
-    "name", ["encoders", "concurrency", "responses", "requests", "security.oauth2", "openapi.utils"]
+    "name", ["encoders", "concurrency", "responses", "requests", "security.oauth2", "openapi.docs"]
 )
 def test_same_module_under_both_names(name: str) -> None:
     check(f"import fastapi.{name}, turboapi.{name}\nassert fastapi.{name} is turboapi.{name}")

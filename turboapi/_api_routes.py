@@ -147,7 +147,7 @@ def complete(function: str, options: Mapping[str, Any], kind: type[Any]) -> dict
     return {name: options.get(name, default) for name, default in ROUTE_DEFAULTS.items() if name in known}
 
 
-def documented(kind: type[Any]) -> Callable[[T], T]:
+def documented(kind: type[Any], defaults: Mapping[str, Any] = ROUTE_DEFAULTS) -> Callable[[T], T]:
     """Give a function with `**options: Unpack[kind]` the signature that `help()` and editors should show."""
 
     def decorate(function: Any) -> Any:
@@ -156,7 +156,7 @@ def documented(kind: type[Any]) -> Callable[[T], T]:
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=ROUTE_DEFAULTS[name],
+                default=defaults[name],
                 annotation=kind.__annotations__[name],
             )
             for name in kind.__annotations__
@@ -496,6 +496,7 @@ def _checked_response(response: Any) -> dict[str, Any]:
 class APIRoute(ApiRouteState, Route):  # type: ignore[misc]  # `methods` are never None here
     """A path operation as declared: its path, its handler and its options."""
 
+    @documented(APIRouteOptions)
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Unpack[APIRouteOptions]) -> None:
         self._declare(path, endpoint, complete(type(self).__name__, options, APIRouteOptions))
         self._use_own_handler(self)

@@ -281,6 +281,7 @@ class APIRouter(Verbs, Router):
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
+    @documented(RouteOptions)
     def add_api_route(
         self,
         path: str,
@@ -384,6 +385,7 @@ class APIRouter(Verbs, Router):
         self._frontend_routes.add_frontend_route(path, directory=directory, fallback=fallback, check_dir=check_dir)
         self._mark_routes_changed()
 
+    @documented(IncludeOptions, INCLUDE_DEFAULTS)
     def include_router(self, router: "APIRouter", **options: Unpack[IncludeOptions]) -> None:
         """Serve the routes of another router from this one, present and future ones.
 

@@ -27,6 +27,7 @@ else:  # inspect's version does not know functions that were marked as coroutine
 
 __all__ = [
     "Dependant",
+    "add_field",
     "get_cache_key",
     "get_computed_scope",
     "get_dependant",
@@ -39,6 +40,7 @@ __all__ = [
     "is_coroutine_callable",
     "is_gen_callable",
     "is_security_scheme",
+    "special_attribute",
     "uses_scopes",
 ]
 
@@ -126,14 +128,14 @@ def get_dependant(
         )
         if details.depends is not None:
             dependant.dependencies.append(_get_sub_dependant(dependant, details.depends, param.name))
-        elif attribute := _special_attribute(details.type_annotation):
+        elif attribute := special_attribute(details.type_annotation):
             assert details.field is None, f"Cannot specify multiple FastAPI annotations for {param.name!r}"
             setattr(dependant, attribute, param.name)
             if details.receive is not None:
                 dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
         else:
             assert details.field is not None
-            _add_field(dependant, details.field)
+            add_field(dependant, details.field)
     return dependant
 
 
@@ -179,11 +181,13 @@ def _declared_scopes(depends: params.Depends) -> list[str]:
     return list(depends.scopes or ()) if isinstance(depends, params.Security) else []
 
 
-def _special_attribute(annotation: Any) -> str | None:
+def special_attribute(annotation: Any) -> str | None:
+    """Return the attribute of `Dependant` that takes the name of a parameter of a special type; None for others."""
     return next((attribute for cls, attribute in SPECIAL_PARAMS.items() if lenient_issubclass(annotation, cls)), None)
 
 
-def _add_field(dependant: Dependant, model_field: ModelField) -> None:
+def add_field(dependant: Dependant, model_field: ModelField) -> None:
+    """Add a field to the dependant's parameters that are read from the same place."""
     info = model_field.field_info
     if isinstance(info, params.Body):
         dependant.body_params.append(model_field)
