@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 # Names that the alias does not have, by module. `None` is all of a module.
 ELSEWHERE = "merely imported there; import it from the module that defines it"
 PAGES = "the templates of the debug page, which are other ones here"
-TELEMETRY = "telemetry is not built yet"
+TELEMETRY = "telemetry is part of the application here, not middleware of its own"
 TYPES = "an annotation of private functions"
 UNUSED = "of no use outside of FastAPI's own code"
 
@@ -23,6 +23,7 @@ ABSENT: dict[str, dict[str, str]] = {
     "fastapi._compat.shared": {"UploadFile": ELSEWHERE, "WithArgsTypes": TYPES},
     "fastapi._compat.v2": {"ModelNameMap": TYPES, "TypeModelSet": TYPES, "asdict": UNUSED},
     "fastapi._form_limits": {"NonNegativeInt": TYPES},
+    "fastapi.applications": {"ExceptionTelemetryMiddleware": TELEMETRY},
     "fastapi.dependencies.models": {"ModelField": ELSEWHERE},
     "fastapi.dependencies.utils": dict.fromkeys(
         ("BackgroundTasks", "QueryParams", "UploadFile", "contextmanager_in_threadpool", "run_in_threadpool"), ELSEWHERE
@@ -38,6 +39,8 @@ ABSENT: dict[str, dict[str, str]] = {
         ("HTTPException", "HTTP_401_UNAUTHORIZED", "SecurityBase"), ELSEWHERE
     ),
     "fastapi.sse": {"StreamingResponse": ELSEWHERE},
+    "fastapi.telemetry._api": dict.fromkeys(("HTTPException", "Request", "WebSocket", "WebSocketException"), ELSEWHERE),
+    "fastapi.telemetry._asgi": {"ExceptionTelemetryMiddleware": TELEMETRY},
     "fastapi.utils": dict.fromkeys(
         ("ModelField", "PydanticV1NotSupportedError", "annotation_is_pydantic_v1"), ELSEWHERE
     ),
@@ -56,10 +59,6 @@ ABSENT: dict[str, dict[str, str]] = {
     "starlette.routing": {"HTTPException": ELSEWHERE},
     "starlette.staticfiles": {"HTTPException": ELSEWHERE},
 }
-# Telemetry may or may not be there; where it is, its own tests look at it.
-OPTIONAL_MODULES = ("fastapi.telemetry", "starlette.middleware.opentelemetry")
-OPTIONAL_NAMES = {"ExceptionTelemetryMiddleware", "NativeTelemetry", "TelemetryConfig", "get_telemetry_data"}
-
 # Attributes of classes, and signatures, that differ.
 ABSENT_ATTRIBUTES = {
     ("RequestBodyLimitResponder", name): "annotated, and set on instances only" for name in ("receive", "scope", "send")
@@ -127,10 +126,10 @@ def compared(theirs: dict[str, Any], ours: dict[str, Any]) -> list[tuple[str, st
 
 
 def test_every_public_name(theirs: dict[str, Any], ours: dict[str, Any]) -> None:
-    missing = {module for module, names in ours.items() if names is None and not module.startswith(OPTIONAL_MODULES)}
+    missing = {module for module, names in ours.items() if names is None}
     assert missing == set()
     absent = {
-        module: {name for name in theirs[module].keys() - names.keys() - OPTIONAL_NAMES if not name.startswith("_")}
+        module: {name for name in theirs[module].keys() - names.keys() if not name.startswith("_")}
         for module, names in ours.items()
         if names is not None
     }

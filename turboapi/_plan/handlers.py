@@ -314,7 +314,7 @@ class _Handler:
             if HOOKS.is_response(result):
                 if result.background is None:
                     result.background = cast(Any, solved.background_tasks)
-                return result
+                return cast(Response, result)
         return await self.respond(request, result, solved.background_tasks, solved.response)
 
     async def _read_body(self, request: Request) -> Any:
