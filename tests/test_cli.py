@@ -278,6 +278,20 @@ def test_a_factory_another_directory_and_no_access_log(start, project, tmp_path_
     assert server.out == ["made", "lifespan startup", "lifespan shutdown"]
 
 
+def test_the_alias(start, project):
+    (project / "unchanged.py").write_text(
+        "from fastapi import FastAPI\napp = FastAPI()\n@app.get('/')\ndef read(): return FastAPI.__mro__[1].__name__\n"
+    )
+    assert start("unchanged:app", "--alias").get() == '"TurboAPI"'
+
+
+def test_the_alias_comes_too_late(project):
+    (project / "sitecustomize.py").write_text("import starlette")
+    done = turboapi_command("run", "main:app", "--alias", cwd=project, PYTHONPATH=f"{ROOT}{os.pathsep}{project}")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: starlette has been imported already: ") and done.stderr.count("\n") == 1
+
+
 def test_options_from_the_environment(start):
     server = start("main:app", TURBOAPI_ACCESS_LOG="off", TURBOAPI_HOST="localhost", TURBOAPI_LIFESPAN="off")
     assert server.wait_for(server.err, "running on http://localhost:")

@@ -95,7 +95,7 @@ assert real == [], real
 
 
 @pytest.mark.parametrize(
-    "name", ["encoders", "concurrency", "responses", "requests", "security.oauth2", "openapi.utils"]
+    "name", ["encoders", "concurrency", "responses", "requests", "security.oauth2", "openapi.docs"]
 )
 def test_same_module_under_both_names(name: str) -> None:
     check(f"import fastapi.{name}, turboapi.{name}\nassert fastapi.{name} is turboapi.{name}")
@@ -234,6 +234,62 @@ def test_install_comes_too_late() -> None:
     assert "RuntimeError: fastapi has been imported already" in done.stderr
 
 
+def test_versions() -> None:
+    check(
+        """
+import fastapi, starlette
+from importlib.metadata import PackageNotFoundError, distributions, version
+assert fastapi.__version__ == version("fastapi") == version("FastAPI") == "0.165.0"
+assert starlette.__version__ == version("starlette") == "1.10.0"
+assert {"fastapi", "starlette", "pytest"} <= {found.metadata["Name"] for found in distributions()}
+assert not [found for found in distributions(name="pytest") if found.metadata["Name"] != "pytest"]
+"""
+    )
+
+
+PROGRAM = """
+import sys
+import fastapi
+if __name__ == "__main__":
+    print(sys.argv[1:], sys.path[0], fastapi.APIRouter.__module__)
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("launch", [["program.py"], ["-m", "program"]])
+def test_run_a_program(tmp_path: Path, launch: list[str]) -> None:
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = launch_alias(tmp_path, *launch, "--flag", "-m")
+    assert (done.stdout, done.stderr) == (f"['--flag', '-m'] {tmp_path} turboapi.routing\n", "")
+    assert done.returncode == 3
+
+
+def test_run_a_program_of_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below/program.py").write_text("import beside")
+    (tmp_path / "below/beside.py").write_text(PROGRAM.replace("__main__", "beside"))
+    done = launch_alias(tmp_path, "below/program.py")
+    assert done.stdout == f"[] {tmp_path / 'below'} turboapi.routing\n", done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m"], ["-c", "import fastapi"]])
+def test_run_nothing(tmp_path: Path, arguments: list[str]) -> None:
+    done = launch_alias(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("usage: ")
+
+
+def launch_alias(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "turboapi.compat", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
 def test_run_as_a_module() -> None:
     done = run("import runpy; runpy.run_module('fastapi', run_name='__main__', alter_sys=True)")
     assert "usage" in (done.stdout + done.stderr).lower() or "fastapi[standard]" in done.stdout
@@ -250,7 +306,7 @@ def test_pytest_plugin(tmp_path: Path) -> None:
             "pytest",
             "-q",
             "-p",
-            "turboapi.compat.pytest_plugin",
+            "turboapi.compat.pytest",
             "-p",
             "no:cacheprovider",
             tmp_path,

@@ -16,6 +16,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, cast
 from turboapi import params
 from turboapi._body_limit import validate_max_body_size, wrap_app_with_body_limit
 from turboapi._exception_handler import wrap_app_handling_exceptions
+from turboapi._foreign import derives_from, own_annotation, own_class
 from turboapi._plan.body import get_body_field, should_embed_body_fields
 from turboapi._plan.dependencies import (
     Dependant,
@@ -146,7 +147,7 @@ def complete(function: str, options: Mapping[str, Any], kind: type[Any]) -> dict
     return {name: options.get(name, default) for name, default in ROUTE_DEFAULTS.items() if name in known}
 
 
-def documented(kind: type[Any]) -> Callable[[T], T]:
+def documented(kind: type[Any], defaults: Mapping[str, Any] = ROUTE_DEFAULTS) -> Callable[[T], T]:
     """Give a function with `**options: Unpack[kind]` the signature that `help()` and editors should show."""
 
     def decorate(function: Any) -> Any:
@@ -155,7 +156,7 @@ def documented(kind: type[Any]) -> Callable[[T], T]:
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=ROUTE_DEFAULTS[name],
+                default=defaults[name],
                 annotation=kind.__annotations__[name],
             )
             for name in kind.__annotations__
@@ -359,6 +360,7 @@ class ApiRouteState:
         validate_max_body_size(options["max_body_size"])
         for name, value in options.items():
             setattr(self, name, value)
+        self.response_class = own_class(self.response_class)
         self.path = path
         self.endpoint = endpoint
         self.name = options["name"] if options["name"] is not None else get_name(endpoint)
@@ -410,13 +412,13 @@ class ApiRouteState:
 
     def _annotated_model(self, is_generator: bool) -> Any:
         """The response model that the return annotation states; sets the type of streamed items as well."""
-        annotation = get_typed_return_annotation(self.endpoint)
+        annotation = own_annotation(get_typed_return_annotation(self.endpoint))
         if lenient_issubclass(annotation, Response):
             return None
         item = get_stream_item_type(annotation)
         if item is None or not is_generator:
             return annotation
-        if (self.is_json_stream or self.is_sse_stream) and not lenient_issubclass(item, ServerSentEvent):
+        if (self.is_json_stream or self.is_sse_stream) and not derives_from(item, ServerSentEvent):
             self.stream_item_type = item
         return None
 
@@ -494,6 +496,7 @@ def _checked_response(response: Any) -> dict[str, Any]:
 class APIRoute(ApiRouteState, Route):  # type: ignore[misc]  # `methods` are never None here
     """A path operation as declared: its path, its handler and its options."""
 
+    @documented(APIRouteOptions)
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Unpack[APIRouteOptions]) -> None:
         self._declare(path, endpoint, complete(type(self).__name__, options, APIRouteOptions))
         self._use_own_handler(self)

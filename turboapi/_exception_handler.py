@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from turboapi._foreign import derives_from, own_class
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
 from turboapi.exceptions import StarletteHTTPException
@@ -24,13 +25,15 @@ def lookup_exception_handler(
 
     A handler for the status code of an HTTP exception comes first, then the one for the closest class of the exception.
     """
-    if isinstance(exc, StarletteHTTPException):
-        handler = status_handlers.get(exc.status_code)
+    if status_handlers and derives_from(type(exc), StarletteHTTPException):
+        handler = status_handlers.get(cast(StarletteHTTPException, exc).status_code)
         if handler is not None:
             return handler
     for cls in type(exc).__mro__:
         if cls in exception_handlers:
             return exception_handlers[cls]
+        if (twin := own_class(cls)) in exception_handlers:
+            return exception_handlers[twin]
     return None
 
 

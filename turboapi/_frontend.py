@@ -284,6 +284,7 @@ class FrontendGroup(BaseRoute):
             request=request,
             dependant=self.dependant,
             dependency_overrides_provider=self.dependency_overrides_provider,
+            async_exit_stack=request.scope["fastapi_inner_astack"],
             embed_body_fields=self._embed_body_fields,
         )
         if solved.errors:

@@ -159,6 +159,21 @@ class Inclusion:
         self.max_body_size = get_body_size_limit(included.max_body_size, options["max_body_size"], parent.max_body_size)
         self.form_limits = cast(FormLimits, {**validate_form_limits(options["form_limits"]), **included.form_limits})
 
+    @classmethod
+    def of(cls, included: IncludableRouter, options: Mapping[str, Any]) -> "Inclusion":
+        """Return an inclusion with these options, which have been merged with those of the parent already."""
+        made = object.__new__(cls)
+        made.included = included
+        made.provider = None
+        absent: dict[str, Any] = {
+            "strict_content_type": Default(True),
+            "max_body_size": None,
+            "form_limits": {},
+        }  # in older releases
+        for name, value in {**absent, **options}.items():
+            setattr(made, name, value)
+        return made
+
     def combine(self, inner: "Inclusion") -> "Inclusion":
         """Return the inclusion of `inner`'s router as seen from outside of this one."""
         both = object.__new__(Inclusion)

@@ -17,6 +17,7 @@ from enum import Enum
 from typing import Any, Literal, TypeVar
 
 from turboapi._exception_handler import wrap_app_handling_exceptions
+from turboapi._foreign import is_foreign
 from turboapi._speedups import routes_epoch
 from turboapi._utils import get_route_path, is_async_callable, parse_host_header, warn_as
 from turboapi.concurrency import run_in_threadpool
@@ -42,6 +43,7 @@ __all__ = [
     "WebSocketRoute",
     "compile_path",
     "get_name",
+    "is_no_match",
     "replace_params",
     "request_response",
     "websocket_session",
@@ -70,9 +72,26 @@ class Match(Enum):
 
 
 class RouteList(list[Any]):
-    """A list of routes that counts its changes, so that what was compiled from it is compiled anew."""
+    """A list of routes that counts its changes, so that what was compiled from it is compiled anew.
+
+    What is added to it passes `understand`, which may return another object in its place.
+    """
 
     changes = 0
+
+    def __init__(self, routes: Iterable[Any] = (), understand: Callable[[Any], Any] | None = None) -> None:
+        self.understand = understand
+        super().__init__(routes if understand is None else map(understand, routes))
+
+    def _understood(self, method: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if self.understand is None or method not in _ADDING:
+            return args
+        *place, added = args
+        is_many = method in ("extend", "__iadd__") or isinstance(args[0], slice)
+        return (*place, list(map(self.understand, added)) if is_many else self.understand(added))
+
+
+_ADDING = ("append", "insert", "extend", "__setitem__", "__iadd__")
 
 
 def _counting(name: str) -> Callable[..., Any]:
@@ -81,7 +100,7 @@ def _counting(name: str) -> Callable[..., Any]:
     @functools.wraps(method)
     def call(self: RouteList, *args: Any, **kwargs: Any) -> Any:
         try:
-            return method(self, *args, **kwargs)
+            return method(self, *self._understood(name, args), **kwargs)
         finally:  # a method that fails may have changed the list, too
             self.changes += 1
             routes_epoch.value += 1
@@ -212,9 +231,15 @@ def _first_url(routes: Iterable[BaseRoute], name: str, path_params: dict[str, An
     for route in routes:
         try:
             return route.url_path_for(name, **path_params)
-        except NoMatchFound:
-            continue
+        except Exception as exc:
+            if not is_no_match(exc):
+                raise
     return None
+
+
+def is_no_match(exc: Exception) -> bool:
+    """Say whether the exception is NoMatchFound, or that of Starlette itself: its applications may be mounted."""
+    return isinstance(exc, NoMatchFound) or (is_foreign(type(exc)) and type(exc).__name__ == "NoMatchFound")
 
 
 # --- routes -----------------------------------------------------------------------------------------------------------
@@ -542,6 +567,8 @@ class Router:
     """Tries its routes in order: the first full match answers, else the first that matches but for the method."""
 
     _routes: RouteList
+    _understand: Callable[[Any], Any] | None = None
+    """What routes pass when they are added: it returns our route for one of another make."""
 
     def __init__(
         self,
@@ -567,7 +594,7 @@ class Router:
     @routes.setter
     def routes(self, routes: Iterable[BaseRoute]) -> None:
         before: int = self._routes.changes if hasattr(self, "_routes") else 0
-        self._routes = RouteList(routes)
+        self._routes = RouteList(routes, self._understand)
         self._routes.changes = before + 1
         routes_epoch.value += 1
 

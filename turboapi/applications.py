@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, ParamSpec, Unpack, cast
 
 from turboapi import params
+from turboapi._api_routes import documented
 from turboapi._application import Starlette
 from turboapi._body_limit import AppBodyLimitMiddleware
 from turboapi._exception_handler import lookup_exception_handler
 from turboapi._frontend import Fallback, resolve_check_dir
+from turboapi._included import INCLUDE_DEFAULTS
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
 from turboapi._plan.handlers import is_instrumented
@@ -207,10 +209,12 @@ class TurboAPI(Verbs, Starlette):
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
+    @documented(RouteOptions)
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Unpack[RouteOptions]) -> None:
         """Declare `endpoint` as the handler of `path`."""
         self.router.add_api_route(path, endpoint, **options)
 
+    @documented(IncludeOptions, INCLUDE_DEFAULTS)
     def include_router(self, router: APIRouter, **options: Unpack[IncludeOptions]) -> None:
         """Serve the routes of `router`, present and future ones."""
         self.router.include_router(router, **options)

@@ -21,7 +21,7 @@ HELP_COLUMN = 34
 APP_HELP = "module:attribute, or a file such as main.py, or a package folder; left out: what is found"
 DEV_DEFAULTS = {"reload": True}
 # What is needed to load an application without serving it.
-LOADING = ("app_name", "entrypoint", "app_dir", "factory", "env_file")
+LOADING = ("app_name", "entrypoint", "app_dir", "factory", "alias", "env_file")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

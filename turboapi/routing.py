@@ -31,6 +31,7 @@ from turboapi._api_routes import (
 )
 from turboapi._body_limit import get_body_size_limit, validate_max_body_size, wrap_app_with_body_limit
 from turboapi._exception_handler import wrap_app_handling_exceptions
+from turboapi._foreign_routes import own_route, own_router
 from turboapi._frontend import Fallback, FrontendGroup, join_frontend_paths, normalize_frontend_path, resolve_check_dir
 from turboapi._included import (
     INCLUDE_DEFAULTS,
@@ -218,6 +219,8 @@ class APIRouter(Verbs, Router):
         route_class: the class of the routes that the decorators make.
     """
 
+    _understand = staticmethod(own_route)
+
     def __init__(
         self,
         *,
@@ -278,6 +281,7 @@ class APIRouter(Verbs, Router):
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
+    @documented(RouteOptions)
     def add_api_route(
         self,
         path: str,
@@ -381,8 +385,11 @@ class APIRouter(Verbs, Router):
         self._frontend_routes.add_frontend_route(path, directory=directory, fallback=fallback, check_dir=check_dir)
         self._mark_routes_changed()
 
+    @documented(IncludeOptions, INCLUDE_DEFAULTS)
     def include_router(self, router: "APIRouter", **options: Unpack[IncludeOptions]) -> None:
         """Serve the routes of another router from this one, present and future ones.
+
+        Of a router of FastAPI's own, the present ones.
 
         Raises AssertionError for a router that would include itself or a malformed prefix, and FastAPIError for a route
         whose path would be empty.
@@ -390,6 +397,7 @@ class APIRouter(Verbs, Router):
         given = INCLUDE_DEFAULTS | options
         if unknown := given.keys() - INCLUDE_DEFAULTS.keys():
             raise TypeError(f"include_router() got an unexpected keyword argument {min(unknown)!r}")
+        router = own_router(router, APIRouter)
         assert self is not router, (
             "Cannot include the same APIRouter instance into itself. Did you mean to include a different router?"
         )

@@ -18,16 +18,16 @@ PACKAGE = ROOT / "turboapi"
 SOURCES = sorted(path for suffix in ("py", "pyx", "pxd") for path in PACKAGE.rglob(f"*.{suffix}"))
 
 LEVELS = (
-    "exceptions types status logger config _utils _scope",
+    "exceptions types status logger config _utils _scope compat",
     "_speedups",
     "datastructures formparsers convertors requests responses websockets params param_functions background concurrency"
     " encoders sse openapi.models security.models telemetry._api",
-    "_body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
+    "_foreign _body_limit _plan security middleware staticfiles templating authentication endpoints exception_handlers"
     " _exception_handler telemetry utils",
-    "routing _routes _api_routes _frontend _included",
+    "routing _routes _api_routes _frontend _included _foreign_routes",
     "openapi schemas server middleware.opentelemetry",
     "applications _application",
-    "__init__ testclient compat",
+    "__init__ testclient compat.fastapi compat.starlette compat.pytest compat.__main__ compat._view",
     "_inspect cli __main__",
 )
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS) for name in names.split()}

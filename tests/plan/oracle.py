@@ -160,6 +160,8 @@ def describe_field(field: Any) -> dict[str, Any]:
 def describe_dependant(framework: Framework, dependant: Any) -> dict[str, Any]:
     description: dict[str, Any] = {}
     for name in type(dependant).__dataclass_fields__:
+        if name in ("receivers", "solvers"):  # ours only
+            continue
         value = getattr(dependant, name)
         if name.endswith("_params"):
             value = [describe_field(field) for field in value]

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any, Literal
 
 from turboapi import params
+from turboapi._foreign import derives_from, own_depends
 from turboapi._plan.arguments import get_param_model
 from turboapi._plan.fields import ModelField, get_cached_model_fields, lenient_issubclass
 from turboapi._plan.signature import SPECIAL_PARAMS, analyze_param, get_path_param_names, get_typed_signature
@@ -26,6 +27,7 @@ else:  # inspect's version does not know functions that were marked as coroutine
 
 __all__ = [
     "Dependant",
+    "add_field",
     "get_cache_key",
     "get_computed_scope",
     "get_dependant",
@@ -38,6 +40,7 @@ __all__ = [
     "is_coroutine_callable",
     "is_gen_callable",
     "is_security_scheme",
+    "special_attribute",
     "uses_scopes",
 ]
 
@@ -85,6 +88,8 @@ class Dependant(_Keeper):
     path: str | None = None
     scope: DependencyScope | None = None
     concurrency: DependencyConcurrency | None = None
+    receivers: dict[str, Callable[[Any], Any]] | None = None
+    """What makes the objects of Starlette's own classes that special parameters ask for, by their names."""
 
 
 def get_dependant(
@@ -135,12 +140,14 @@ def get_dependant(
         )
         if details.depends is not None:
             dependant.dependencies.append(_get_sub_dependant(dependant, details.depends, param.name))
-        elif attribute := _special_attribute(details.type_annotation):
+        elif attribute := special_attribute(details.type_annotation):
             assert details.field is None, f"Cannot specify multiple FastAPI annotations for {param.name!r}"
             setattr(dependant, attribute, param.name)
+            if details.receive is not None:
+                dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
         else:
             assert details.field is not None
-            _add_field(dependant, details.field)
+            add_field(dependant, details.field)
     return dependant
 
 
@@ -171,6 +178,7 @@ def get_parameterless_sub_dependant(*, depends: params.Depends, path: str) -> De
     Raises:
         AssertionError: it has no callable, since there is no annotation to take it from.
     """
+    depends = own_depends(depends)
     assert callable(depends.dependency), "A parameter-less dependency must have a callable dependency"
     return get_dependant(
         path=path,
@@ -185,11 +193,13 @@ def _declared_scopes(depends: params.Depends) -> list[str]:
     return list(depends.scopes or ()) if isinstance(depends, params.Security) else []
 
 
-def _special_attribute(annotation: Any) -> str | None:
+def special_attribute(annotation: Any) -> str | None:
+    """Return the attribute of `Dependant` that takes the name of a parameter of a special type; None for others."""
     return next((attribute for cls, attribute in SPECIAL_PARAMS.items() if lenient_issubclass(annotation, cls)), None)
 
 
-def _add_field(dependant: Dependant, model_field: ModelField) -> None:
+def add_field(dependant: Dependant, model_field: ModelField) -> None:
+    """Add a field to the dependant's parameters that are read from the same place."""
     info = model_field.field_info
     if isinstance(info, params.Body):
         dependant.body_params.append(model_field)
@@ -281,14 +291,14 @@ def uses_scopes(dependant: Dependant, cache: UsesScopesCache | None = None) -> b
 
 def is_security_scheme(dependant: Dependant) -> bool:
     """Say whether the callable is one of the security schemes that the OpenAPI document lists."""
-    return dependant.call is not None and isinstance(_unwrapped(dependant.call), SecurityBase)
+    return dependant.call is not None and derives_from(type(_unwrapped(dependant.call)), SecurityBase)
 
 
 def get_security_scheme(dependant: Dependant) -> SecurityBase:
     """Return the callable of a dependant for which `is_security_scheme` is true."""
     assert dependant.call is not None
-    scheme = _unwrapped(dependant.call)
-    assert isinstance(scheme, SecurityBase)
+    scheme: SecurityBase = _unwrapped(dependant.call)
+    assert derives_from(type(scheme), SecurityBase)
     return scheme
 
 

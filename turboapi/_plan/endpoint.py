@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 from anyio import CancelScope
 
+from turboapi import _foreign as foreign
 from turboapi._body_limit import MAX_BODY_SIZE_SCOPE_KEY, get_body_limit_error
 from turboapi._plan.arguments import extract_param, param_facts
 from turboapi._plan.body import BodyFacts, body_facts, request_body_to_args
@@ -185,7 +186,15 @@ class Style:
 
 def freeze(route: EndpointRoute, *, form_limits: FormLimits | None = None, style: Style | None = None) -> Endpoint:
     """Return the compiled form of a route."""
+    _accept_foreign()
     return _freeze(route, (), form_limits or FormLimits(), style or DIRECT)
+
+
+def _accept_foreign() -> None:
+    """Let results that are Starlette's own responses pass, and its `isinstance` checks accept our requests."""
+    foreign.register()
+    if (response_class := foreign.their_response()) is not None:
+        HOOKS.accept_responses(response_class)
 
 
 OverridesHistory = tuple[tuple[int, Mapping[Any, Any]], ...]
@@ -347,8 +356,9 @@ def _parameters(dependant: Dependant) -> list[ModelField]:
 
 
 def _injections(dependant: Dependant, style: Style) -> list[tuple[str, int, Any]]:
+    receivers = dependant.receivers or {}
     injections: list[tuple[str, int, Any]] = [
-        (name, what, None)
+        (name, what, receivers.get(name))
         for name, what in (
             (dependant.http_connection_param_name, _REQUEST),
             (dependant.websocket_param_name if style.is_websocket else dependant.request_param_name, _REQUEST),
@@ -359,7 +369,8 @@ def _injections(dependant: Dependant, style: Style) -> list[tuple[str, int, Any]
     ]
     if name := dependant.security_scopes_param_name:
         scopes = get_oauth_scopes(dependant)
-        injections.append((name, _CALLED, lambda: SecurityScopes(scopes=list(scopes))))
+        receive = receivers.get(name, SecurityScopes)
+        injections.append((name, _CALLED, lambda: receive(list(scopes))))
     return injections
 
 

@@ -11,7 +11,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from turboapi._plan.dependencies import Dependant, is_async_gen_callable, is_coroutine_callable, is_gen_callable
+from turboapi._plan.dependencies import (
+    Dependant,
+    UsesScopesCache,
+    is_async_gen_callable,
+    is_coroutine_callable,
+    is_gen_callable,
+)
 from turboapi._plan.endpoint import (
     HOOKS,
     EndpointRoute,
@@ -199,8 +205,9 @@ async def solve_dependencies(
     response: Response | None = None,
     dependency_overrides_provider: Any | None = None,
     dependency_cache: dict[DependencyCacheKey, Any] | None = None,
-    async_exit_stack: AsyncExitStack | None = None,
-    embed_body_fields: bool = False,
+    async_exit_stack: AsyncExitStack,
+    embed_body_fields: bool,
+    _uses_scopes_cache: UsesScopesCache | None = None,
 ) -> SolvedDependency:
     """Call the dependencies of `dependant` and collect what it would be called with.
 
@@ -255,7 +262,7 @@ async def _solve(
             dependant=route.dependant,
             body=body,
             dependency_overrides_provider=route.dependency_overrides_provider,
-            async_exit_stack=connection.scope.get("fastapi_inner_astack"),
+            async_exit_stack=cast(AsyncExitStack, connection.scope.get("fastapi_inner_astack")),
             embed_body_fields=route._embed_body_fields,
         )
         if data is not None:
@@ -296,10 +303,10 @@ class _Handler:
             result = await run_endpoint_function(
                 dependant=self.route.dependant, values=solved.values, is_coroutine=self.is_coroutine
             )
-            if isinstance(result, Response):
+            if HOOKS.is_response(result):
                 if result.background is None:
                     result.background = cast(Any, solved.background_tasks)
-                return result
+                return cast(Response, result)
         return await self.respond(request, result, solved.background_tasks, solved.response)
 
     async def _read_body(self, request: Request) -> Any:

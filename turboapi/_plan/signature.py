@@ -27,6 +27,7 @@ from pydantic.fields import FieldInfo
 from typing_inspection.typing_objects import is_typealiastype
 
 from turboapi import params
+from turboapi._foreign import own_annotation, own_marker, receiver
 from turboapi._plan.arguments import get_model_type
 from turboapi._plan.fields import (
     ModelField,
@@ -128,11 +129,15 @@ def get_stream_item_type(annotation: Any) -> Any | None:
 
 @dataclass
 class ParamDetails:
-    """The meaning of a parameter: `depends` or `field` is set, or neither for a special type."""
+    """The meaning of a parameter: `depends` or `field` is set, or neither for a special type.
+
+    `receive` makes what the parameter gets of our object, when the special type is one of Starlette's own.
+    """
 
     type_annotation: Any
     depends: params.Depends | None
     field: ModelField | None
+    receive: Callable[[Any], Any] | None = None
 
 
 def analyze_param(*, param_name: str, annotation: Any, value: Any, path_param_names: Collection[str]) -> ParamDetails:
@@ -146,6 +151,7 @@ def analyze_param(*, param_name: str, annotation: Any, value: Any, path_param_na
     is_path_param = param_name in path_param_names
     if is_typealiastype(annotation):
         annotation = annotation.__value__
+    declared, annotation, value = annotation, own_annotation(annotation), own_marker(value)
     use_annotation: Any = Any if annotation is inspect.Signature.empty else annotation
     is_annotated = get_origin(use_annotation) is Annotated
     type_annotation = get_args(use_annotation)[0] if is_annotated else use_annotation
@@ -166,7 +172,10 @@ def analyze_param(*, param_name: str, annotation: Any, value: Any, path_param_na
     field = None
     if field_info is not None:
         field = _build_field(param_name, field_info, use_annotation, path_param_names)
-    return ParamDetails(type_annotation=type_annotation, depends=depends, field=field)
+    receive = None
+    if declared is not annotation and depends is None and field is None:
+        receive = receiver(get_args(declared)[0] if is_annotated else declared)
+    return ParamDetails(type_annotation=type_annotation, depends=depends, field=field, receive=receive)
 
 
 def _declared_in_annotation(annotation: Any) -> tuple[params.Depends | None, FieldInfo | None]:

@@ -8,6 +8,7 @@ from typing import Any
 import anyio
 from anyio.abc import ObjectReceiveStream
 
+from turboapi._foreign import derives_from
 from turboapi._plan.dependencies import is_async_gen_callable
 from turboapi._plan.result import ResultRoute, actual_response_class, finite, make_item_dumper, response_arguments
 from turboapi.concurrency import iterate_in_threadpool
@@ -96,7 +97,7 @@ async def _with_checkpoints(items: Any) -> AsyncIterator[Any]:
 
 
 def _event(dump: Callable[[Any], bytes], item: Any) -> bytes:
-    if not isinstance(item, ServerSentEvent):
+    if not derives_from(type(item), ServerSentEvent):
         return format_sse_event(data_str=dump(item).decode())
     return format_sse_event(
         data_str=_event_data(item), event=item.event, id=item.id, retry=item.retry, comment=item.comment

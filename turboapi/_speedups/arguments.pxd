@@ -7,7 +7,7 @@ cdef enum:
     SOURCE_COOKIE = 3
 
 cdef enum:
-    INJECT_REQUEST = 0
+    INJECT_REQUEST = 0      # with a payload, what that makes of it
     INJECT_RESPONSE = 1
     INJECT_BACKGROUND = 2
     INJECT_CALLED = 3       # the payload is called, without arguments, for a value of its own

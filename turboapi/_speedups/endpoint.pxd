@@ -16,6 +16,8 @@ cdef enum:
 cdef class Hooks:
     cdef readonly object request_class
     cdef readonly object response_class
+    cdef readonly object response_types     # what results that are responses are instances of: a class, or several
+    cdef readonly tuple native_calls        # the `__call__` of Response classes that are sent without being called
     cdef readonly object new_response       # () -> Response to be injected: no status, no content-length
     cdef readonly object new_background     # () -> BackgroundTasks
     cdef readonly object run_in_thread      # (func, **values) -> awaitable

@@ -46,6 +46,16 @@ class Hooks:
         open_generator: makes an async context manager of a generator dependency.
         """
 
+    def accept_responses(self, response_class: type[Any]) -> None:
+        """Take results of another class, which has the attributes of `response_class`, as responses as well."""
+
+    def is_response(self, result: Any) -> bool:
+        """Whether a result is a response itself."""
+
+    @property
+    def response_types(self) -> type[Any] | tuple[type[Any], ...]: ...
+    @property
+    def native_calls(self) -> tuple[Callable[..., Any], ...]: ...
     @property
     def request_class(self) -> Callable[..., Any]: ...
     @property

@@ -50,6 +50,8 @@ cdef class Hooks:
     ):
         self.request_class = request_class
         self.response_class = response_class
+        self.response_types = response_class
+        self.native_calls = (response_class.__call__,)
         self.undefined = undefined
         self.new_response = new_response
         self.new_background = new_background
@@ -64,10 +66,21 @@ cdef class Hooks:
         """Whether a Response type is sent as it stands: nobody has overridden how it is called."""
         known = self.native_types.get(kind)
         if known is None:
-            known = kind.__call__ is self.response_class.__call__
+            known = kind.__call__ in self.native_calls
             # Replaced whole: readers never see a dict that is being written.
             self.native_types = {**self.native_types, kind: known}
         return known
+
+    def accept_responses(self, response_class):
+        """Take results of another class, which has the attributes of `response_class`, as responses as well."""
+        if response_class.__call__ not in self.native_calls:
+            self.native_calls = (*self.native_calls, response_class.__call__)
+            self.native_types = {}
+            self.response_types = (self.response_class, response_class)
+
+    def is_response(self, result):
+        """Whether a result is a response itself."""
+        return isinstance(result, self.response_types)
 
 
 cdef class Outcome:
@@ -265,7 +278,7 @@ cdef class Endpoint:
             outcome.result = await self._in_thread(call.keywords(values), outcome, exchange)
         else:
             outcome.result = call.func(**call.keywords(values))  # a generator: `make_response` streams it
-        if self.result_kind == RESULT_EXACT and not isinstance(outcome.result, self.hooks.response_class):
+        if self.result_kind == RESULT_EXACT and not isinstance(outcome.result, self.hooks.response_types):
             outcome.reply = await self.make_response(
                 exchange.get_request(self.hooks.request_class), outcome.result, outcome.background, outcome.response,
             )
@@ -325,7 +338,7 @@ cdef class Endpoint:
         if self.result_kind != RESULT_MODEL or self.plain_first:
             return await self.hooks.run_in_thread(self.call.func, **keywords)
         result, outcome.body = await self.hooks.run_in_thread(
-            _call_and_dump, self.call.func, keywords, self.hooks.response_class, self.dump, exchange
+            _call_and_dump, self.call.func, keywords, self.hooks.response_types, self.dump, exchange
         )
         return result
 
@@ -337,6 +350,8 @@ cdef class Endpoint:
             what = injection[1]
             if what == INJECT_REQUEST:
                 value = exchange.get_request(self.hooks.request_class)
+                if injection[2] is not None:
+                    value = injection[2](value)
             elif what == INJECT_RESPONSE:
                 if outcome.response is None:
                     outcome.response = self.hooks.new_response()
@@ -352,7 +367,7 @@ cdef class Endpoint:
 
     cdef int _prepare(self, Exchange exchange, Outcome outcome) except -1:
         """Result -> body or reply."""
-        if type(outcome.result) is not dict and isinstance(outcome.result, self.hooks.response_class):
+        if type(outcome.result) is not dict and isinstance(outcome.result, self.hooks.response_types):
             outcome.reply = outcome.result
             if outcome.reply.background is None:
                 outcome.reply.background = outcome.background
@@ -402,9 +417,9 @@ async def reply(Hooks hooks, Exchange exchange, response):
         await _then(None, exchange.settle(), response.background)
 
 
-def _call_and_dump(func, keywords, response_class, dump, exchange):
+def _call_and_dump(func, keywords, response_types, dump, exchange):
     result = func(**keywords)
-    return result, None if isinstance(result, response_class) else dump(result, exchange)
+    return result, None if isinstance(result, response_types) else dump(result, exchange)
 
 
 async def _then(pending, settled, background):

@@ -5,8 +5,9 @@ an attribute patched by one name is patched by the other; where the same name me
 module `turboapi.compat.fastapi.X`. Neither package needs to be installed, and if they are, they are not looked at;
 `importlib.metadata` tells of the releases whose behaviour this is.
 
-    python -c "from turboapi.compat import install; install(); import my_application"
-    pytest -p turboapi.compat.pytest_plugin
+    turboapi run --alias my_application:app
+    python -m turboapi.compat -m my_application
+    pytest -p turboapi.compat.pytest
 """
 
 import sys
@@ -92,6 +93,7 @@ class AliasFinder(DistributionFinder):
         self,
         context: DistributionFinder.Context = DistributionFinder.Context(),  # noqa: B008
     ) -> Iterable[Distribution]:
+        """Return what `importlib.metadata` is asked for: all packages where no name is given."""
         names = _PACKAGES if context.name is None else [context.name.lower()]
         return [_AliasDistribution(name) for name in names if name in _PACKAGES]
 
@@ -119,7 +121,7 @@ def install() -> None:
     if any(isinstance(finder, AliasFinder) for finder in sys.meta_path):
         return
     if loaded := [package for package in _PACKAGES if package in sys.modules]:
-        raise RuntimeError(f"{loaded[0]} has been imported already: call turboapi.compat.install() first")
+        raise RuntimeError(f"{loaded[0]} has been imported already: install the alias before anything imports it")
     sys.meta_path.insert(0, AliasFinder())
 
 

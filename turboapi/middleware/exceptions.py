@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from turboapi._exception_handler import ExceptionHandlers, StatusHandlers, wrap_app_handling_exceptions
+from turboapi._foreign import derives_from, own_class
 from turboapi.exceptions import StarletteHTTPException, StarletteWebSocketException
 from turboapi.requests import Request
 from turboapi.responses import PlainTextResponse, Response
@@ -41,7 +42,7 @@ class ExceptionMiddleware:
             self._status_handlers[exc_class_or_status_code] = handler
         else:
             assert issubclass(exc_class_or_status_code, Exception)
-            self._exception_handlers[exc_class_or_status_code] = handler
+            self._exception_handlers[own_class(exc_class_or_status_code)] = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -53,12 +54,14 @@ class ExceptionMiddleware:
 
     async def http_exception(self, request: Request, exc: Exception) -> Response:
         """Answer with the exception's status and its detail as plain text."""
-        assert isinstance(exc, StarletteHTTPException)
+        assert derives_from(type(exc), StarletteHTTPException)
+        exc = cast(StarletteHTTPException, exc)
         if exc.status_code in (204, 304):
             return Response(status_code=exc.status_code, headers=exc.headers)
         return PlainTextResponse(exc.detail, status_code=exc.status_code, headers=exc.headers)
 
     async def websocket_exception(self, websocket: WebSocket, exc: Exception) -> None:
         """Close the connection with the exception's code and reason."""
-        assert isinstance(exc, StarletteWebSocketException)
+        assert derives_from(type(exc), StarletteWebSocketException)
+        exc = cast(StarletteWebSocketException, exc)
         await websocket.close(code=exc.code, reason=exc.reason)

@@ -13,7 +13,7 @@ from turboapi._plan.fields import ModelField
 from turboapi.openapi.constants import METHODS_WITH_BODY
 from turboapi.openapi.parameters import RequestParts, describe_body, describe_parameters, describe_security
 from turboapi.openapi.responses import VALIDATION_ERROR_DEFINITIONS, add_validation_error, describe_responses
-from turboapi.openapi.schemas import FieldSchemas
+from turboapi.openapi.schemas import FieldSchemas, Schemas
 from turboapi.routing import APIRoute, BaseRoute, EffectiveRoute, iter_effective_routes
 from turboapi.utils import deep_dict_update
 
@@ -45,9 +45,24 @@ class DocumentParts:
     def __init__(self, routes: Sequence[BaseRoute | EffectiveRoute], *, separate_input_output_schemas: bool) -> None:
         self._request_parts: dict[int, RequestParts] = {}
         self._operation_ids: set[str] = set()
-        fields = self._collect_fields(routes)
-        self._schemas = FieldSchemas(fields, separate_input_output_schemas=separate_input_output_schemas)
-        self.components = Components(schemas=self._schemas.definitions)
+        fields = self.collect_fields(routes)
+        schemas = FieldSchemas(fields, separate_input_output_schemas=separate_input_output_schemas)
+        self._schemas: Schemas = schemas
+        self.components = Components(schemas=schemas.definitions)
+
+    @classmethod
+    def of(cls, schemas: Schemas, operation_ids: set[str] | None = None) -> "DocumentParts":
+        """Return the parts of a document whose schemas have been generated before.
+
+        Args:
+            schemas: gives the schema of each field.
+            operation_ids: the ids that are taken; it gets those of the routes that are described.
+        """
+        parts = cls([], separate_input_output_schemas=True)
+        parts._schemas = schemas
+        if operation_ids is not None:
+            parts._operation_ids = operation_ids
+        return parts
 
     def _parts(self, route: ApiRoute) -> RequestParts:
         parts = self._request_parts.get(id(route))
@@ -55,7 +70,7 @@ class DocumentParts:
             parts = self._request_parts[id(route)] = RequestParts.of(route.dependant)
         return parts
 
-    def _collect_fields(self, routes: Sequence[BaseRoute | EffectiveRoute]) -> list[ModelField]:
+    def collect_fields(self, routes: Sequence[BaseRoute | EffectiveRoute]) -> list[ModelField]:
         """Return the fields to describe: those of callbacks, then all bodies, all responses and all parameters."""
         callbacks: list[ModelField] = []
         bodies: list[ModelField] = []
@@ -64,7 +79,7 @@ class DocumentParts:
         for route in _api_routes(routes):
             if not route.include_in_schema:
                 continue
-            callbacks.extend(self._collect_fields(route.callbacks or ()))
+            callbacks.extend(self.collect_fields(route.callbacks or ()))
             bodies.extend(filter(None, [route.body_field]))
             results.extend(filter(None, [route.response_field, *route.response_fields.values()]))
             results.extend(filter(None, [route.stream_item_field]))
@@ -75,11 +90,12 @@ class DocumentParts:
         """Return the Paths Object. Of several operations with the same path and method the last one is described."""
         paths: dict[str, PathItem] = {}
         for route in _api_routes(routes):
-            if described := self._describe_path(route, self.components):
+            if described := self.describe_path(route, self.components):
                 paths.setdefault(route.path_format, {}).update(described)
         return paths
 
-    def _describe_path(self, route: ApiRoute, components: Components) -> PathItem:
+    def describe_path(self, route: ApiRoute, components: Components) -> PathItem:
+        """Return the Path Item Object of a route; what it refers to is added to `components`."""
         assert route.methods is not None, "Methods must be a list"
         if not route.include_in_schema:
             return {}
@@ -87,7 +103,7 @@ class DocumentParts:
 
     def _describe_operation(self, route: ApiRoute, method: str, components: Components) -> dict[str, Any]:
         parts = self._parts(route)
-        operation = self._describe_head(route)
+        operation = self.describe_head(route)
         schemes, required_schemes = describe_security(parts)
         components.security_schemes.update(schemes)
         if required_schemes:
@@ -108,12 +124,12 @@ class DocumentParts:
     def _describe_callbacks(self, callbacks: Sequence[BaseRoute]) -> dict[str, dict[str, PathItem]]:
         # The components that only callbacks refer to are not listed, because FastAPI's documents do not list them.
         return {
-            callback.name: {callback.path: self._describe_path(callback, Components())}
+            callback.name: {callback.path: self.describe_path(callback, Components())}
             for callback in callbacks
             if isinstance(callback, APIRoute)
         }
 
-    def _describe_head(self, route: ApiRoute) -> dict[str, Any]:
+    def describe_head(self, route: ApiRoute) -> dict[str, Any]:
         """Return what the documentation shows above the details, warning of an operation id that is not unique."""
         operation: dict[str, Any] = {"tags": route.tags} if route.tags else {}
         operation["summary"] = route.summary or route.name.replace("_", " ").title()

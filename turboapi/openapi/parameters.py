@@ -20,7 +20,7 @@ from turboapi._plan.dependencies import (
 from turboapi._plan.fields import ModelField, get_cached_model_fields
 from turboapi.datastructures import _Unset
 from turboapi.encoders import jsonable_encoder
-from turboapi.openapi.schemas import FieldSchemas
+from turboapi.openapi.schemas import Schemas
 from turboapi.params import ParamTypes
 from turboapi.security.base import SecurityBase
 from turboapi.types import DependencyCacheKey
@@ -95,7 +95,7 @@ def describe_security(parts: RequestParts) -> tuple[dict[str, Any], list[dict[st
     return schemes, [{name: list(scopes)} for name, scopes in required.items()]
 
 
-def describe_parameters(parts: RequestParts, schemas: FieldSchemas) -> list[dict[str, Any]]:
+def describe_parameters(parts: RequestParts, schemas: Schemas) -> list[dict[str, Any]]:
     """Return the Parameter Objects. Of several with the same place and name, a required one wins, else the last."""
     described = [
         _describe_parameter(param, schemas)
@@ -107,7 +107,7 @@ def describe_parameters(parts: RequestParts, schemas: FieldSchemas) -> list[dict
     return list(unique.values())
 
 
-def _describe_parameter(param: DeclaredParam, schemas: FieldSchemas) -> dict[str, Any]:
+def _describe_parameter(param: DeclaredParam, schemas: Schemas) -> dict[str, Any]:
     info: Any = param.field.field_info
     convert = param.source is ParamTypes.header and _converts_underscores(param)
     alias, name = get_param_aliases(param.field, convert_underscores=convert)[0]
@@ -144,7 +144,7 @@ def _add_examples(target: dict[str, Any], info: Any) -> None:
         target["example"] = jsonable_encoder(example)
 
 
-def describe_body(body: ModelField, schemas: FieldSchemas) -> dict[str, Any]:
+def describe_body(body: ModelField, schemas: Schemas) -> dict[str, Any]:
     """Return the Request Body Object."""
     info: Any = body.field_info
     content = {"schema": schemas.of(body)}

@@ -6,10 +6,10 @@ from functools import lru_cache
 from http.client import responses as STATUS_TEXTS
 from typing import Any
 
-from turboapi._plan.fields import lenient_issubclass
+from turboapi._foreign import derives_from
 from turboapi.datastructures import DefaultPlaceholder
 from turboapi.openapi.constants import REF_PREFIX
-from turboapi.openapi.schemas import FieldSchemas
+from turboapi.openapi.schemas import Schemas
 from turboapi.responses import JSONResponse, Response
 from turboapi.routing import APIRoute, EffectiveRoute
 from turboapi.sse import EVENT_SCHEMA
@@ -54,7 +54,7 @@ VALIDATION_ERROR_DEFINITIONS: dict[str, Any] = {
 """What the body of a 422 answer looks like, by schema name."""
 
 
-def describe_responses(route: APIRoute | EffectiveRoute, schemas: FieldSchemas) -> dict[str, Any]:
+def describe_responses(route: APIRoute | EffectiveRoute, schemas: Schemas) -> dict[str, Any]:
     """Return the Responses Object: the answer to expect, and those that the route declares besides."""
     option = route.response_class
     response_class: type[Response] = option.value if isinstance(option, DefaultPlaceholder) else option
@@ -80,7 +80,7 @@ def _default_status(response_class: type[Response]) -> int:
 
 
 def _describe_content(
-    route: APIRoute | EffectiveRoute, response_class: type[Response], schemas: FieldSchemas
+    route: APIRoute | EffectiveRoute, response_class: type[Response], schemas: Schemas
 ) -> dict[str, Any]:
     item = route.stream_item_field
     if route.is_json_stream:
@@ -90,7 +90,7 @@ def _describe_content(
     if not response_class.media_type:
         return {}
     schema: dict[str, Any] = {"type": "string"}
-    if lenient_issubclass(response_class, JSONResponse):
+    if derives_from(response_class, JSONResponse):
         schema = schemas.of(route.response_field) if route.response_field else {}
     return {response_class.media_type: {"schema": schema}}
 
@@ -113,7 +113,7 @@ def _merge_response(
     status: int | str,
     response: dict[str, Any],
     media_type: str | None,
-    schemas: FieldSchemas,
+    schemas: Schemas,
 ) -> None:
     """Add an answer that the route declares in `responses` to those described so far."""
     declared = deepcopy({key: value for key, value in response.items() if key != "model"})

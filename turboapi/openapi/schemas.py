@@ -8,7 +8,7 @@ called `Item` only where no other one is.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from types import MethodType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import CoreRef, DefsRef, GenerateJsonSchema, JsonSchemaValue
@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema
 from turboapi._plan.fields import ModelField, lenient_issubclass
 from turboapi.openapi.constants import REF_TEMPLATE
 
-__all__ = ["FieldSchemas", "SchemaGenerator", "get_flat_models", "has_computed_fields"]
+__all__ = ["FieldSchemas", "SchemaGenerator", "Schemas", "get_flat_models", "has_computed_fields"]
 
 Mode = Literal["validation", "serialization"]
 Key = tuple[str, Mode]
@@ -51,6 +51,14 @@ class SchemaGenerator(GenerateJsonSchema):
             self._mode = mode
 
 
+class Schemas(Protocol):
+    """Gives the schemas of fields."""
+
+    def of(self, field: ModelField, alias: str | None = None) -> dict[str, Any]:
+        """Return the schema of a field."""
+        ...
+
+
 class FieldSchemas:
     """The JSON schemas of fields, and what they refer to.
 
@@ -69,7 +77,7 @@ class FieldSchemas:
         self._separate = separate_input_output_schemas
         unique_fields = list(dict.fromkeys(fields))
         inputs = _Inputs()
-        self._keys = {item: inputs.add(self._mode(item), item._type_adapter.core_schema) for item in unique_fields}
+        self._keys = {item: inputs.add(self.mode_of(item), item._type_adapter.core_schema) for item in unique_fields}
         for model, mode in self._inner_models(unique_fields):
             inputs.add(mode, TypeAdapter(model).core_schema)
         self._schemas, definitions = inputs.generate()
@@ -87,7 +95,8 @@ class FieldSchemas:
             schema["title"] = field.field_info.title or (alias or _own_alias(field)).title().replace("_", " ")
         return schema
 
-    def _mode(self, field: ModelField) -> Mode:
+    def mode_of(self, field: ModelField) -> Mode:
+        """Return whether the values that a field takes are described, or those that it gives."""
         return field.mode if self._separate or has_computed_fields(field) else "validation"
 
     def _inner_models(self, fields: list[ModelField]) -> Iterator[tuple[Any, Mode]]:

@@ -158,6 +158,7 @@ class ServerConfig:
     entrypoint: str | None = option(None, "module:attribute, where APP is left out", _APPLICATION, "APP")
     app_dir: str = option(".", "where to look for APP", _APPLICATION, "DIR")
     factory: bool = option(False, "APP is a function that makes it", _APPLICATION)
+    alias: bool = option(False, "import TurboAPI as fastapi and starlette", _APPLICATION)
     env_file: str | None = option(None, "variables for the application, as .env", _APPLICATION, "FILE")
     lifespan: Literal["auto", "on", "off"] = option("auto", "start-up and shutdown events", _APPLICATION)
 

@@ -1,8 +1,9 @@
-"""The application's environment variables, from a file."""
+"""What the application finds when it is imported: environment variables from a file, the names of the alias."""
 
 import logging
 
-from turboapi.server.config import ServerConfig
+from turboapi import compat
+from turboapi.server.config import ServerConfig, ServerError
 from turboapi.server.extras import import_extra
 
 logger = logging.getLogger("turboapi.error")
@@ -15,10 +16,15 @@ def check_environment(config: ServerConfig) -> None:
 
 
 def load_environment(config: ServerConfig) -> None:
-    """Sets the variables of `config.env_file`, if there is one, but for those that are set already.
+    """Sets the variables of `config.env_file`, if there is one, but for those that are set already; installs the alias.
 
-    Raises as `check_environment` does.
+    Raises as `check_environment` does, and ServerError when it is too late for the alias.
     """
+    if config.alias:
+        try:
+            compat.install()
+        except RuntimeError as exc:
+            raise ServerError(str(exc)) from None
     if config.env_file is not None:
         dotenv = import_extra("dotenv", "env_file")
         logger.info("Loading environment from %r", config.env_file)

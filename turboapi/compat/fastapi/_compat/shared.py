@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from pydantic.version import VERSION
+from pydantic.version import VERSION as PYDANTIC_VERSION
 
 from turboapi._plan.fields import (
     annotation_is_pydantic_v1,
@@ -22,6 +22,7 @@ from turboapi._plan.fields import (
 )
 
 __all__ = [
+    "PYDANTIC_VERSION",
     "PYDANTIC_VERSION_MINOR_TUPLE",
     "annotation_is_pydantic_v1",
     "field_annotation_is_complex",
@@ -40,7 +41,7 @@ __all__ = [
     "value_is_sequence",
 ]
 
-PYDANTIC_VERSION_MINOR_TUPLE = tuple(int(part) for part in VERSION.split(".")[:2])
+PYDANTIC_VERSION_MINOR_TUPLE = tuple(int(part) for part in PYDANTIC_VERSION.split(".")[:2])
 
 
 def is_pydantic_v1_model_class(cls: Any) -> bool:

@@ -1,5 +1,0 @@
-"""Runs a test suite that imports `fastapi` or `starlette` on TurboAPI: `pytest -p turboapi.compat.pytest_plugin`."""
-
-from turboapi.compat import install
-
-install()
