@@ -97,20 +97,10 @@ class SolvedDependency:
     dependency_cache: dict[DependencyCacheKey, Any]
 
 
-@dataclass
-class _Found:
-    """What comes out of the compiled plan; `response` is None if nobody has asked for it."""
-
-    values: dict[str, Any]
-    errors: list[Any]
-    background: Any = None
-    response: Response | None = None
-
-
 class _Reply:
     """What a plan has found, on the way of responses."""
 
-    def __init__(self, found: _Found) -> None:
+    def __init__(self, found: SolvedDependency) -> None:
         self.found = found
 
     async def __call__(self, scope: Any, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
@@ -134,7 +124,7 @@ class _Solving(AsgiExchange):
         return self.connection.scope
 
     async def send(self, message: Any) -> None:
-        self.found: _Found = message
+        self.found: SolvedDependency = message
 
 
 async def _raise(exchange: Any, exc: Exception) -> None:
@@ -157,7 +147,7 @@ async def _parsed_body(request: Request, exchange: Any) -> Any:
 
 async def _reply(request: Request, result: Any, background: Any, injected: Response | None) -> _Reply:
     values, errors = result
-    return _Reply(_Found(values, errors, background, injected))
+    return _Reply(SolvedDependency(values, errors, background, cast(Response, injected), {}))
 
 
 _SITE = Site(router=RouteTable([]), on_asgi_error=_raise)
@@ -196,6 +186,15 @@ def _solver(dependant: Dependant, provider: Any, embed: bool, is_websocket: bool
     return cast(Endpoint, dependant.keep(key, make))
 
 
+async def _find(
+    connection: Request | WebSocket, dependant: Dependant, *, body: Any, provider: Any, embed: bool
+) -> SolvedDependency:
+    """Run the compiled plan; the response is None if nobody has asked for it."""
+    exchange = _Solving(connection, body)
+    await cast(Any, _solver(dependant, provider, embed, isinstance(connection, WebSocket)))._run(exchange)
+    return exchange.found
+
+
 async def solve_dependencies(
     *,
     request: Request | WebSocket,
@@ -214,25 +213,17 @@ async def solve_dependencies(
     The exit stacks are those in the scope of `request`. Results are not shared between calls, so `dependency_cache`
     comes back as it is.
     """
-    solver = _solver(dependant, dependency_overrides_provider, embed_body_fields, isinstance(request, WebSocket))
-    exchange = _Solving(request, body)
-    await cast(Any, solver)._run(exchange)
-    found = exchange.found
-    if response is None:
-        response = found.response or HOOKS.new_response()
-    elif found.response is not None:
-        response.raw_headers.extend(found.response.raw_headers)
-    if background_tasks is None:
-        background_tasks = found.background
-    elif found.background is not None:
-        background_tasks.tasks.extend(found.background.tasks)
-    return SolvedDependency(
-        values=found.values,
-        errors=found.errors,
-        background_tasks=background_tasks,
-        response=response,
-        dependency_cache={} if dependency_cache is None else dependency_cache,
-    )
+    solved = await _find(request, dependant, body=body, provider=dependency_overrides_provider, embed=embed_body_fields)
+    found: Response | None = solved.response
+    if response is not None:
+        response.raw_headers.extend([] if found is None else found.raw_headers)
+    solved.response = response or found or HOOKS.new_response()
+    if background_tasks is not None:
+        background_tasks.tasks.extend([] if solved.background_tasks is None else solved.background_tasks.tasks)
+        solved.background_tasks = background_tasks
+    if dependency_cache is not None:
+        solved.dependency_cache = dependency_cache
+    return solved
 
 
 async def run_endpoint_function(*, dependant: Dependant, values: dict[str, Any], is_coroutine: bool) -> Any:
@@ -249,22 +240,26 @@ _OWN = (solve_dependencies, run_endpoint_function)
 
 def is_instrumented() -> bool:
     """Say whether somebody has replaced a step: then every request has to go step by step."""
-    return (solve_dependencies, run_endpoint_function) != _OWN
+    return solve_dependencies is not _OWN[0] or run_endpoint_function is not _OWN[1]
 
 
 async def _solve(
     route: EndpointRoute, connection: Request | WebSocket, body: Any, data: TelemetryData | None
 ) -> SolvedDependency:
     """Solve the dependencies of a route; raises the validation error if there are errors."""
-    with _operation(name="dependencies", function=route.dependant.call):
-        solved = await solve_dependencies(
-            request=connection,
-            dependant=route.dependant,
-            body=body,
-            dependency_overrides_provider=route.dependency_overrides_provider,
-            async_exit_stack=cast(AsyncExitStack, connection.scope.get("fastapi_inner_astack")),
-            embed_body_fields=route._embed_body_fields,
-        )
+    dependant, provider, embed = route.dependant, route.dependency_overrides_provider, route._embed_body_fields
+    with _operation(name="dependencies", function=dependant.call):
+        if solve_dependencies is _OWN[0]:  # PERF: without a Response that nobody has asked for
+            solved = await _find(connection, dependant, body=body, provider=provider, embed=embed)
+        else:
+            solved = await solve_dependencies(
+                request=connection,
+                dependant=dependant,
+                body=body,
+                dependency_overrides_provider=provider,
+                async_exit_stack=cast(AsyncExitStack, connection.scope.get("fastapi_inner_astack")),
+                embed_body_fields=embed,
+            )
         if data is not None:
             data.values, data.errors = solved.values, solved.errors
     if solved.errors:
