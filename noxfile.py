@@ -97,6 +97,14 @@ def starlette_suite(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Run TurboAPI under other servers, and other frameworks on the built-in one."""
+    install(session, "test")
+    session.install(*nox.project.dependency_groups(PYPROJECT, "servers"))
+    session.run("pytest", *(session.posargs or ["tests/servers", "tests/server/test_asgi_apps.py"]))
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))

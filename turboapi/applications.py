@@ -350,8 +350,9 @@ class TurboAPI(Verbs, Starlette):
         names = ("__call__", "build_middleware_stack")
         return (
             type(self.middleware_stack) in (ServerErrorMiddleware, _ObservedErrorMiddleware)
-            and Starlette.__call__ is _CALL
             and all(getattr(type(self), name) is getattr(TurboAPI, name) and name not in vars(self) for name in names)
+            and Starlette.__call__ is _CALL
+            and TurboAPI.__call__ is _OWN_CALL
         )
 
     def _native_site(self, layers: list[Layer]) -> Site:
@@ -390,6 +391,9 @@ class TurboAPI(Verbs, Starlette):
     def run(self, **options: Any) -> None:
         """Serve the application with the built-in server until it is stopped; options are as on the command line."""
         serve(self, **options)
+
+
+_OWN_CALL = TurboAPI.__call__  # instrumentations replace this one, too
 
 
 def _split_stack(stack: ASGIApp) -> tuple[list[Layer], ASGIApp]:

@@ -160,8 +160,18 @@ def test_a_factory_is_called(project):
             False,
             "'shop_app:make' takes no arguments; if it is a function that returns an application, use --factory",
         ),
-        ("two", False, "'shop_app:two' is not an ASGI application: it does not take scope, receive and send"),
-        ("Old", False, "'shop_app:Old' is not an ASGI application: it does not take scope, receive and send"),
+        (
+            "two",
+            False,
+            "'shop_app:two' is not an ASGI application: it does not take scope, receive and send. "
+            "If it is a WSGI application, wrap it with turboapi.middleware.wsgi.WSGIMiddleware",
+        ),
+        (
+            "Old",
+            False,
+            "'shop_app:Old' is not an ASGI application: it does not take scope, receive and send. "
+            "If it is an ASGI 2 application, wrap it with asgiref.compatibility.double_to_single_callable",
+        ),
         ("number", True, "'shop_app:number' is not a function that returns an application, but an int"),
         ("nothing", True, "'shop_app:nothing' is not an application, but a NoneType"),
         ("broken", True, "'shop_app:broken' failed to make an application: ValueError: first"),

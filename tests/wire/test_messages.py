@@ -606,6 +606,7 @@ def test_requests_behind_a_cut_are_not_begun(wire):
         calls.append(scope["path"])
         if scope["path"] == "/good":
             await respond(send, b"good")
+        return scope["path"] == "/cut" or None  # an application that returns something is cut off
 
     peer = wire(app).connect().feed(request("GET /good HTTP/1.1") + request("GET /cut HTTP/1.1") + request() * 2)
     assert [answer.body for answer in peer.answers()] == [b"good"]
@@ -613,12 +614,22 @@ def test_requests_behind_a_cut_are_not_begun(wire):
     assert peer.transport.aborted
 
 
-def test_no_response_cuts_the_connection(wire):
+def test_no_response_is_answered_with_500(wire, caplog):
     async def app(scope, receive, send):
         await read_body(receive)
 
-    peer = wire(app).connect().feed(request())
-    assert (peer.output, peer.transport.aborted) == (b"", True)
+    [answer] = wire(app).answer(request())
+    assert (answer.status, answer.body) == (500, b"Internal Server Error")
+    assert caplog.messages == ["ASGI callable returned without starting response."]
+
+
+def test_a_client_that_left_is_owed_no_response(wire, caplog):
+    async def app(scope, receive, send):
+        assert (await receive())["type"] == "http.request"
+        assert (await receive())["type"] == "http.disconnect"
+
+    wire(app).connect().feed(request()).leave()
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

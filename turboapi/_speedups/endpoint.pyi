@@ -243,8 +243,11 @@ class Site:
 async def reply(hooks: Hooks, exchange: Exchange, response: Any) -> None:
     """Send a Response that somebody made outside of an endpoint, such as an exception handler."""
 
-async def log_and_answer_500(exchange: Exchange, exc: Exception) -> None:
+async def log_and_answer_500(exchange: Exchange, exc: BaseException) -> None:
     """The last resort for an exception of the application: the traceback to the log, a bare 500 to the client.
 
     An HTTPException, such as `receive` raises for a body that is refused, is answered with its own status.
     """
+
+async def answer_500(exchange: Exchange) -> None:
+    """Send a bare 500, if nothing has been sent so far."""

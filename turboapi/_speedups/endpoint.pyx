@@ -11,6 +11,7 @@ it finds the endpoint. Both entrances drive the same objects.
 Validation errors are collected by the exchange and raised together, after every dependency that could be called was called.
 """
 
+import asyncio
 import logging
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
@@ -163,6 +164,10 @@ cdef class Endpoint:
                 else:
                     await endpoint._answer_in_full(None, exchange)
             except Exception as exc:
+                failure = exc
+            except (SystemExit, asyncio.CancelledError) as exc:
+                if not exchange.survives(exc):
+                    raise
                 failure = exc
             if failure is not None:
                 await exchange.fail(failure)
@@ -435,11 +440,19 @@ async def _run_asgi(app, Exchange exchange):
     cdef object failure = None
     try:
         try:
-            await app(exchange.scope(), exchange.receive, exchange.send)
+            result = await app(exchange.scope(), exchange.receive, exchange.send)
         except Exception as exc:
+            failure = exc
+        except (SystemExit, asyncio.CancelledError) as exc:
+            if not exchange.survives(exc):
+                raise
             failure = exc
         if failure is not None:
             await exchange.fail(failure)
+        else:
+            pending = exchange.returned(result)
+            if pending is not None:
+                await pending
     finally:
         exchange.finished()
 
@@ -450,10 +463,18 @@ async def log_and_answer_500(Exchange exchange, exc):
     An HTTPException, such as `receive` raises for a body that is refused, is answered with its own status.
     """
     if isinstance(exc, StarletteHTTPException):
-        status, text = exc.status_code, str(exc.detail).encode()
+        await _answer_text(exchange, exc.status_code, str(exc.detail).encode())
     else:
         logger.error("Exception in ASGI application", exc_info=exc)
-        status, text = 500, b"Internal Server Error"
+        await answer_500(exchange)
+
+
+async def answer_500(Exchange exchange):
+    """Send a bare 500, if nothing has been sent so far."""
+    await _answer_text(exchange, 500, b"Internal Server Error")
+
+
+async def _answer_text(Exchange exchange, int status, bytes text):
     if not exchange.started:
         pending = exchange.respond(status, [
             (b"content-length", b"%d" % len(text)), (b"content-type", b"text/plain; charset=utf-8"),

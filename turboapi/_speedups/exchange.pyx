@@ -4,7 +4,11 @@
 No parsing and no socket here: `protocol.HttpProtocol` feeds the body and is the `Connection` that takes the bytes.
 """
 
+import asyncio
+import logging
+
 from turboapi._speedups.endpoint cimport Site
+from turboapi._speedups.endpoint import answer_500, log_and_answer_500
 from turboapi._speedups.headers cimport check_headers, find_header
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.writer cimport (
@@ -13,6 +17,9 @@ from turboapi._speedups.writer cimport (
 )
 
 from turboapi.exceptions import HTTPException
+
+
+logger = logging.getLogger("turboapi.error")
 
 
 cdef class Settings:
@@ -355,7 +362,7 @@ cdef class HttpExchange(Exchange):
                     await pending
             elif kind != "http.response.trailers":
                 raise RuntimeError(f"Expected ASGI message 'http.response.body', but got '{kind}'.")
-        else:
+        elif kind != "http.response.trailers":  # not offered, but harmless
             raise RuntimeError(f"Unexpected ASGI message '{kind}' sent, after response already completed.")
 
     def _send_head_alone(self):
@@ -369,7 +376,27 @@ cdef class HttpExchange(Exchange):
         return None
 
     cdef object fail(self, object exc):
+        if not isinstance(exc, Exception):  # no exception handler and no middleware is asked
+            self.end_hooks(exc)
+            return log_and_answer_500(self, exc)
         return self.site.on_error(self, exc)
+
+    cdef bint survives(self, object exc):
+        # A handler that exits does not stop the server, and only who cancels a request from outside gets it cancelled.
+        return isinstance(exc, SystemExit) or not asyncio.current_task(self.connection.loop).cancelling()
+
+    cdef object returned(self, object result):
+        if self.connection.closed:
+            return None
+        if result is not None and self.site.asgi is not None:
+            logger.error("ASGI callable should return None, but returned '%s'.", result)
+        elif not self.started:
+            logger.error("ASGI callable returned without starting response.")
+            self.end_hooks(None)
+            return answer_500(self)
+        elif not self.answered:
+            logger.error("ASGI callable returned without completing response.")
+        return None
 
     cdef int finished(self) except -1:
         """A pipeline that ended without a complete answer leaves nothing that the client could trust."""

@@ -8,6 +8,8 @@ answers an `InnerExchange`, and the response comes back in there.
 What the layers inside of the outermost exchange raise, beyond what exception handlers expect, passes all of them.
 """
 
+import asyncio
+
 from turboapi._speedups.asgi cimport AsgiExchange
 from turboapi._speedups.endpoint cimport Endpoint, Hooks, Site
 from turboapi._speedups.endpoint import reply
@@ -75,9 +77,13 @@ async def _run_outermost(Layers layers, Site site, Exchange exchange):
             await _run_layers(layers, site, exchange, 0)
         except Exception as exc:
             failure = exc
+        except (SystemExit, asyncio.CancelledError) as exc:
+            if not exchange.survives(exc):
+                raise
+            failure = exc
         if failure is not None:
             exchange.end_hooks(failure)
-            await layers.on_unexpected(exchange, failure)
+            await (layers.on_unexpected(exchange, failure) if isinstance(failure, Exception) else exchange.fail(failure))
     finally:
         exchange.finished()
 
@@ -267,7 +273,7 @@ async def _run_inner(Inside inside, InnerExchange exchange):
     """Run what is inside, and keep what it raises for the dispatch layer."""
     try:
         await inside.layers.run_from(inside.site, exchange, inside.position)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         exchange.error = exc
     finally:  # nothing is awaited here
         exchange.ended = True

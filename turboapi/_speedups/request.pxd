@@ -39,6 +39,8 @@ cdef class Exchange:
     cdef object respond(self, int status, list headers, object body)
     cdef object respond_json(self, int status, bytes body, list extra)
     cdef object fail(self, object exc)
+    cdef bint survives(self, object exc)
+    cdef object returned(self, object result)
     cdef object settle(self)
     cdef int add_hook(self, ResponseHook hook) except -1
     cdef object run_hooks(self, int status, list headers, object body)

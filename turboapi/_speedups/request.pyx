@@ -91,6 +91,14 @@ cdef class Exchange:
         """The pipeline raised `exc`: an awaitable that answers it, or raises it further."""
         raise NotImplementedError
 
+    cdef bint survives(self, object exc):
+        """Whether `exc`, a SystemExit or CancelledError of the application, is for `fail` instead of for the event loop."""
+        return False
+
+    cdef object returned(self, object result):
+        """The ASGI application has returned: None, or an awaitable that answers in its place."""
+        return None
+
     cdef object settle(self):
         """Let nothing that has been answered wait for what the pipeline still does; that may have to wait itself."""
         return None

@@ -130,7 +130,18 @@ def _check_callable(where: str, app: Any) -> None:
             f"{where} takes no arguments; if it is a function that returns an application, use --factory"
         )
     if not _accepts(app, 3):
-        raise ImportAppError(f"{where} is not an ASGI application: it does not take scope, receive and send")
+        raise ImportAppError(
+            f"{where} is not an ASGI application: it does not take scope, receive and send{_hint(app)}"
+        )
+
+
+def _hint(app: Any) -> str:
+    """What to do with an application of another kind, as far as its signature tells."""
+    if _accepts(app, 1):
+        return ". If it is an ASGI 2 application, wrap it with asgiref.compatibility.double_to_single_callable"
+    if _accepts(app, 2):
+        return ". If it is a WSGI application, wrap it with turboapi.middleware.wsgi.WSGIMiddleware"
+    return ""
 
 
 def _accepts(app: Any, count: int) -> bool:

@@ -293,8 +293,8 @@ class _Flag:
 
 def site_of(app: Any) -> Site:
     """What the protocol serves for `app`: its frozen routes if it is a TurboAPI, else any ASGI application whole."""
-    freeze = getattr(app, "freeze", None)
-    site = freeze() if callable(freeze) else None
+    freeze = getattr(type(app), "freeze", None)  # not of the object: a wrapper may pass on what it is asked for
+    site = freeze(app) if callable(freeze) else None
     return site if isinstance(site, Site) else Site(asgi=app)
 
 
