@@ -157,6 +157,25 @@ def test_a_handshake_behind_an_answer_that_ends_the_connection_is_forgotten(site
     assert not peer.open
 
 
+def test_headers_for_every_response_are_sent_with_a_handshake_and_its_refusal(site):
+    here = site(headers=[(b"x-tea", b"green"), (b"server", b"kettle")])
+    for message in (HANDSHAKE, HANDSHAKE.replace(b": 13", b": 12")):
+        head = here.connect().feed(message).output.partition(b"\r\n\r\n")[0]
+        assert head.count(b"\r\nx-tea: green\r\nserver: kettle\r\n") == 1
+        assert head.count(b"server: ") == 1
+
+
+def test_a_websocket_counts_as_a_connection(site):
+    here = site(limit_concurrency=1)
+    peer = opened(here)
+    surplus = here.connect().feed(request())
+    [refused] = surplus.answers()
+    assert (refused.status, refused.header("retry-after")) == (503, "1")
+    surplus.leave()
+    peer.feed(close(1000))
+    assert here.connect().feed(request()).statuses() == [200]
+
+
 @pytest.mark.parametrize("size", [65536, 65537])
 def test_what_comes_before_the_answer_is_kept_up_to_a_limit(site, size):
     here = site(app := App())

@@ -163,7 +163,7 @@ cdef class HttpProtocol(Connection):
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
         self.draining = self.hub.draining
         self.hub.open.add(self)
-        self.surplus = 0 < self.settings.limit_concurrency < len(self.hub.open)
+        self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
         self.deadline = self.within(self.settings.timeout_header)
 
     def connection_lost(self, exc):

@@ -336,7 +336,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._hang_up()
 
     def _write_response(self, status: int, headers: RawHeaders, content: bytes) -> None:
-        self._write(last_response(status, headers, content, self._hub.settings.write_flags))
+        settings = self._hub.settings
+        self._write(last_response(status, [*(settings.headers or ()), *headers], content, settings.write_flags))
 
     def _log(self, outcome: str) -> None:
         logger.info('%s - "WebSocket %s" %s', format_client(self._scope["client"]), self._target, outcome)
