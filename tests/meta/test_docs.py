@@ -36,7 +36,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_options_shown_exist(page: Path) -> None:
-    known = {"--help"}
+    known = {"--help", "--alias"}
     for option in options():
         known |= {option.flag, option.flag.replace("--", "--no-", 1)} if option.type is bool else {option.flag}
     shown = {flag for command in COMMAND.findall(page.read_text()) for flag in re.findall(r"--[\w-]+", command)}
