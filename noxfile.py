@@ -105,6 +105,13 @@ def servers(session: nox.Session) -> None:
 
 
 @nox.session
+def ecosystem(session: nox.Session) -> None:
+    """Run the suites of libraries built on FastAPI or Starlette on these and on TurboAPI; arguments are their names."""
+    install(session, "ecosystem")
+    session.run("python", "-m", "tests.compat.suite.ecosystem", session.create_tmp(), *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting."""
     session.install(*nox.project.dependency_groups(PYPROJECT, "lint"))

@@ -19,6 +19,9 @@ import starlette.datastructures
 import starlette.endpoints
 import starlette.exceptions
 import starlette.middleware
+import starlette.middleware.base
+import starlette.middleware.cors
+import starlette.middleware.gzip
 import starlette.requests
 import starlette.responses
 import starlette.routing
@@ -441,6 +444,64 @@ def handling(app: Any) -> Any:
 def test_exception_handlers(client_for: ClientFor, path: str) -> None:
     expected = TestClient(handling(fastapi.FastAPI())).get(path)
     assert seen(client_for(handling(TurboAPI())).get(path)) == seen(expected)
+
+
+# --- middleware -----------------------------------------------------------------------------------------------------
+
+
+def around(framework: Any) -> Any:
+    class Stamp(starlette.middleware.base.BaseHTTPMiddleware):
+        async def dispatch(self, request: starlette.requests.Request, call_next: Any) -> Any:
+            response = await call_next(request)
+            response.headers["x-stamp"] = request.url.path
+            return response
+
+    cors = starlette.middleware.Middleware(starlette.middleware.cors.CORSMiddleware, allow_origins=["http://a"])
+    app = framework(middleware=[cors])
+    app.add_middleware(Stamp)
+    app.add_middleware(starlette.middleware.gzip.GZipMiddleware, minimum_size=10)
+
+    @app.middleware("http")
+    async def refuse(request: Any, call_next: Any) -> Any:
+        if request.url.path == "/refused":
+            return starlette.responses.JSONResponse({"detail": "refused"}, status_code=403)
+        response = await call_next(request)
+        response.headers["x-after"] = str(response.status_code)
+        return response
+
+    @app.get("/raised")
+    def raised() -> None:
+        raise fastapi.HTTPException(418)
+
+    @app.get("/{name}")
+    def read(name: str) -> str:
+        return name * 10
+
+    return app
+
+
+@pytest.mark.parametrize("path", ["/long", "/raised", "/refused", "/none/none"])
+def test_middleware(client_for: ClientFor, path: str) -> None:
+    headers = {"origin": "http://a"}
+    expected = TestClient(around(fastapi.FastAPI)).get(path, headers=headers)
+    assert seen(client_for(around(TurboAPI)).get(path, headers=headers)) == seen(expected)
+
+
+@pytest.mark.parametrize("path", ["/refused", "/read"])
+def test_only_a_function_as_middleware(client_for: ClientFor, path: str) -> None:
+    app = TurboAPI()
+
+    @app.middleware("http")
+    async def refuse(request: Any, call_next: Any) -> Any:
+        if request.url.path == "/refused":
+            return starlette.responses.JSONResponse("refused", status_code=403)
+        return await call_next(request)
+
+    @app.get("/read", response_model=None)
+    async def read() -> Any:
+        return starlette.responses.JSONResponse("read")
+
+    assert client_for(app).get(path).json() == path[1:]
 
 
 # --- routers and routes ----------------------------------------------------------------------------------------------
