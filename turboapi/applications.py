@@ -20,7 +20,7 @@ from turboapi._included import INCLUDE_DEFAULTS
 from turboapi._plan.endpoint import HOOKS
 from turboapi._plan.forms import FormLimits
 from turboapi._plan.handlers import is_instrumented
-from turboapi._speedups import Endpoint, Layer, Layers, Site, log_and_answer_500, reply
+from turboapi._speedups import Endpoint, Layer, Layers, Site, answer_500, log_and_answer_500, reply
 from turboapi._utils import is_async_callable
 from turboapi.concurrency import run_in_threadpool
 from turboapi.datastructures import Default, DefaultPlaceholder, State
@@ -489,14 +489,17 @@ class _ErrorAnswers:
         exchange.end_hooks(exc)
         if exchange.closed and isinstance(exc, (ClientDisconnect, OSError)):
             return  # the client has gone, and that is all that has happened
+        if exchange.refused and isinstance(exc, StarletteHTTPException):
+            await log_and_answer_500(exchange, exc)  # middleware has read a body that is too large, say
+            return
         # The handler is called in any case: it may be what reports errors, of background tasks for example.
         try:
             response = await self.unexpected.make_response(exchange.get_request(Request), exc)
             if not exchange.started:
                 await reply(HOOKS, exchange, response)
         except Exception as error:
-            await log_and_answer_500(exchange, error)
-            return
+            exc = error
+            await answer_500(exchange)
         logger.error("Exception in %s %s", exchange.method, exchange.path, exc_info=exc)
 
 

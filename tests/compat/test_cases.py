@@ -30,6 +30,19 @@ def case(name: str, program: str, *requests: Request | bytes, root_path: str = "
 
 CASES = [
     case(
+        "an HTTPException of middleware that the handler for 500 raises again is a 500",
+        """
+        app = App()
+        @app.get("/")
+        async def handler(): return 1
+        @app.middleware("http")
+        async def refuse(request, call_next): raise HTTPException(404)
+        @app.exception_handler(500)
+        async def on_500(request, exc): raise exc
+        """,
+        b"/",
+    ),
+    case(
         "a handler for 500 that fails is answered by the server",
         """
         app = App()

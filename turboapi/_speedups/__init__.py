@@ -21,7 +21,7 @@ try:
     from turboapi._speedups.arguments import Argument, Call
     from turboapi._speedups.asgi import AsgiExchange, answer
     from turboapi._speedups.dependencies import Visit
-    from turboapi._speedups.endpoint import Endpoint, Hooks, Site, log_and_answer_500, reply, routes_epoch
+    from turboapi._speedups.endpoint import Endpoint, Hooks, Site, answer_500, log_and_answer_500, reply, routes_epoch
     from turboapi._speedups.exchange import HttpExchange, Settings
     from turboapi._speedups.layers import AS_ASGI, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
@@ -59,6 +59,7 @@ __all__ = [
     "Site",
     "Visit",
     "answer",
+    "answer_500",
     "log_and_answer_500",
     "reply",
     "routes_epoch",

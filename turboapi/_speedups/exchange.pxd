@@ -54,7 +54,7 @@ cdef class HttpExchange(Exchange):
     cdef Py_ssize_t received            # bytes of the body so far
     cdef bint complete                  # the whole request has arrived
     cdef bint delivered                 # `receive` has handed over the end of the body
-    cdef int refused                    # status with which the rest of the body was refused, 0: none
+    cdef readonly int refused                    # status with which the rest of the body was refused, 0: none
     cdef list waiters                   # futures of the `receive`s that wait, None without any
     # the response
     cdef readonly int status

@@ -104,6 +104,10 @@ class HttpExchange(Exchange):
         """The status of the answer, 0 before there is one."""
 
     @property
+    def refused(self) -> int:
+        """The status with which the rest of the body was refused, 0 if it was not."""
+
+    @property
     def closed(self) -> bool:
         """Whether the client has gone."""
 

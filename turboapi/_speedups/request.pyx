@@ -113,20 +113,7 @@ cdef class Exchange:
 
     cdef object run_hooks(self, int status, list headers, object body):
         """Let the hooks edit a complete response, innermost first: its body, or an awaitable of it."""
-        cdef list hooks = self.hooks
-        cdef Py_ssize_t index = len(hooks)
-        if type(body) is not bytes:
-            body = bytes(body)
-        while index > 0:
-            index -= 1
-            hook = hooks[index]
-            if not isinstance(hook, BodyHook):
-                hook.head(status, headers)
-                continue
-            body = hook.whole(status, headers, body)
-            if type(body) is not bytes:
-                return _run_hooks_later(hooks, index, status, headers, body)
-        return body
+        return _run_hooks(self.hooks, len(self.hooks), status, headers, body if type(body) is bytes else bytes(body))
 
     cdef object through_hooks(self, object send):
         """ASGI `send` with the hooks before it."""
@@ -155,9 +142,8 @@ cdef class Exchange:
         return 0
 
 
-async def _run_hooks_later(list hooks, Py_ssize_t index, int status, list headers, pending):
-    """The rest of `Exchange.run_hooks`, from a hook on that has to wait."""
-    body = await pending
+cdef object _run_hooks(list hooks, Py_ssize_t index, int status, list headers, object body):
+    """Run the hooks before `index`, the last one first."""
     while index > 0:
         index -= 1
         hook = hooks[index]
@@ -166,5 +152,11 @@ async def _run_hooks_later(list hooks, Py_ssize_t index, int status, list header
             continue
         body = hook.whole(status, headers, body)
         if type(body) is not bytes:
-            body = await body
+            return _run_hooks_later(hooks, index, status, headers, body)
     return body
+
+
+async def _run_hooks_later(list hooks, Py_ssize_t index, int status, list headers, pending):
+    """The same behind a hook that has to wait."""
+    body = _run_hooks(hooks, index, status, headers, await pending)
+    return body if type(body) is bytes else await body

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint_if_cancelled
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from turboapi._speedups import Exchange, InnerExchange, Inside, Layer
@@ -202,6 +203,7 @@ class _InnerDownstream(_Downstream):
         self.waiter: asyncio.Future[None] | None = None
         self.head: Message | None = None
         self.info: Mapping[str, Any] | None = None
+        self.lends_body = False  # to the route, which then has read it
 
     @cached_property
     def response_sent(self) -> anyio.Event:  # type: ignore[override]  # made when somebody waits for it
@@ -219,6 +221,8 @@ class _InnerDownstream(_Downstream):
         while not exchange.ended and exchange.whole is None and self.head is None:
             self.waiter = asyncio.get_running_loop().create_future()
             await self.waiter
+        if self.lends_body and exchange.inside:
+            self.request._stream_consumed = self.request._wrapped_rcv_consumed = True
         if exchange.whole is not None:
             return _InnerResponse(exchange.status, exchange.response_headers, exchange.whole)
         if self.head is not None:
@@ -245,7 +249,7 @@ class _InnerDownstream(_Downstream):
             return b""
         if not self.inside.needs_body or request._receive != self.inside.receive:
             return None
-        request._stream_consumed = request._wrapped_rcv_consumed = True
+        self.lends_body = True
         return self.inside.body
 
     def progress(self) -> None:
@@ -266,6 +270,7 @@ class _InnerDownstream(_Downstream):
             case "http.response.early_hint":
                 await self.client_send(message)
             case "http.response.start":
+                await checkpoint_if_cancelled()  # as a stream does, before it takes anything
                 self.send_stream, self.receive_stream = anyio.create_memory_object_stream[Message]()
                 self.head = message
                 self.progress()
