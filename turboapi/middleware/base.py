@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from turboapi._speedups import Exchange, InnerExchange, Inside, Layer
@@ -270,7 +270,7 @@ class _InnerDownstream(_Downstream):
             case "http.response.early_hint":
                 await self.client_send(message)
             case "http.response.start":
-                await checkpoint_if_cancelled()  # as a stream does, before it takes anything
+                await checkpoint()  # as a stream makes one, before it takes anything
                 self.send_stream, self.receive_stream = anyio.create_memory_object_stream[Message]()
                 self.head = message
                 self.progress()
