@@ -75,5 +75,7 @@ cdef class HttpExchange(Exchange):
     cdef int start_response(self, int status, list headers) except -1
     cdef int write_head(self, bytes body, bint last) except -1
     cdef int write_part(self, object data, bint last) except -1
+    cdef object _respond_hooked_json(self, int status, bytes body, list extra)
+    cdef int _write_json(self, int status, bytes body, list extra) except -1
     cdef int respond_whole(self, int status, list headers, object body) except -1
     cdef int go_ahead(self) except -1

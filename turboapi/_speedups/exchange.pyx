@@ -80,6 +80,20 @@ cdef class Connection:
         raise NotImplementedError
 
 
+cdef frozenset _OURS = frozenset((
+    b"connection", b"content-length", b"content-type", b"date", b"server", b"transfer-encoding",
+))
+
+
+cdef bint _are_plain(list headers) except -1:
+    """Whether header pairs neither concern the framing nor replace what the writer adds."""
+    cdef tuple pair
+    for pair in headers:
+        if pair[0] in _OURS:
+            return False
+    return True
+
+
 cdef class HttpExchange(Exchange):
     """One request/response of an HTTP/1 connection."""
 
@@ -224,17 +238,37 @@ cdef class HttpExchange(Exchange):
 
     cdef object respond_json(self, int status, bytes body, list extra):
         if self.hooks is not None:
-            if status == 205 or not allows_body(status):
-                body = b""
-            return self.respond(status, json_headers(status, body, extra), body)
-        if extra or self.connection.settings.headers is not None:  # may concern the framing, or replace a header of ours
+            return self._respond_hooked_json(status, body, extra)
+        if self.connection.settings.headers is not None or (extra and not _are_plain(extra)):
             return self.respond(status, [(b"content-type", b"application/json"), *(extra or ())], body)
-        cdef bytes data = json_response(status, body, None, self.flags())
+        self._write_json(status, body, extra)
+        return None
+
+    cdef object _respond_hooked_json(self, int status, bytes body, list extra):
+        if status == 205 or not allows_body(status):
+            body = b""
+        cdef list headers = json_headers(status, body, extra)
+        cdef list ours = headers[:2]
+        found = self.run_hooks(status, headers, body)
+        if type(found) is not bytes:
+            return self._respond_later(status, headers, found)
+        # PERF: nearly always hooks only add headers, and the response is still one that can be written at once.
+        if found is body and body and headers[:2] == ours and self.connection.settings.headers is None:
+            extra = headers[2:]
+            if _are_plain(extra):
+                self._write_json(status, body, extra)
+                return None
+        self.respond_whole(status, headers, found)
+        return None
+
+    cdef int _write_json(self, int status, bytes body, list extra) except -1:
+        if extra:
+            check_headers(extra)
+        cdef bytes data = json_response(status, body, extra, self.flags())
         self.started = True
         self.status = status
         self.connection.write(data)
-        self.finish_answer()
-        return None
+        return self.finish_answer()
 
     cdef object respond(self, int status, list headers, object body):
         if self.hooks is not None and self.hooked_send is None:

@@ -91,7 +91,12 @@ async def _run_outermost(Layers layers, Site site, Exchange exchange):
 async def _run_layers(Layers layers, Site site, Exchange exchange, Py_ssize_t position):
     cdef Layer layer
     cdef Py_ssize_t count = len(layers.layers)
-    while position < count:
+    while True:
+        if exchange.state is not None and position > 0 and _is_changed(exchange):
+            await layers.inner_app(position)(exchange.scope(), exchange.receive, exchange.send)
+            return
+        if position == count:
+            break
         layer = layers.layers[position]
         position += 1
         if layer.kind == LAYER_DISPATCH:
@@ -110,15 +115,9 @@ async def _run_layers(Layers layers, Site site, Exchange exchange, Py_ssize_t po
         else:
             await reply(layers.hooks, exchange, found)
             return
-    if exchange.state is not None:
-        if _is_changed(exchange):
-            await layers.inner_app(position)(exchange.scope(), exchange.receive, exchange.send)
-            return
-        exchange.inside = True
-        if site.add_to_scope is not None:
-            site.add_to_scope(exchange.state, exchange)
-    else:
-        exchange.inside = True
+    exchange.inside = True
+    if exchange.state is not None and site.add_to_scope is not None:
+        site.add_to_scope(exchange.state, exchange)
     await site.run_target(exchange)
 
 
