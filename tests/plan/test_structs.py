@@ -272,6 +272,32 @@ def test_the_error_of_an_unknown_tag_reads_like_pydantics() -> None:
     assert error["ctx"] == {"discriminator": "'type'", "tag": "'cow'"}
 
 
+class Shelter(msgspec.Struct):
+    pets: dict[str, Cat | Dog] = {}
+    names: dict[str, Annotated[list[str], msgspec.Meta(max_length=1)]] = {}
+    kind: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind:
+            raise ValueError(self.kind)
+
+
+@pytest.mark.parametrize(
+    ("body", "type_", "place"),
+    [
+        ({"pets": {"a": {"type": "cow"}}}, "union_tag_invalid", ("pets", "...")),
+        ({"pets": {"a": {"type": "cat", "lives": 0}}}, "greater_than_equal", ("pets", "...", "lives")),
+        ({"names": {"a": ["b", "c"]}}, "value_error", ("names", "...")),
+        ({"kind": "Invalid value 'x'"}, "value_error", ()),
+        ({"kind": "Invalid value 5 - at `$.kind`"}, "value_error", ("kind",)),
+        ({"kind": "Expected `str` matching regex x"}, "value_error", ()),
+    ],
+)
+def test_nothing_is_claimed_that_msgspec_does_not_tell(body: Any, type_: str, place: Any) -> None:
+    _, (error,) = _field(Shelter).validate(body)
+    assert (error["type"], error["loc"]) == (type_, place)
+
+
 def test_models_with_structs_are_validated_and_written() -> None:
     field = _field(Zoo)
     body = {

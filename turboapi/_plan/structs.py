@@ -8,7 +8,7 @@ the first error, so there is one error per struct. For unions of structs that ha
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -55,7 +55,7 @@ _ERROR_TYPES = {
 _WITH_PATH = re.compile(r"(?P<problem>.*) - at (?P<key>`key` in )?`\$(?P<path>.*)`", re.DOTALL)
 _PATH_STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _WRONG_TYPE = re.compile(r"Expected `(\w+)(?: \| null)?`(?:, got `.*`)?", re.DOTALL)
-_WRONG_TAG = re.compile(r"Invalid value (.*)", re.DOTALL)
+_WRONG_TAG = re.compile(r"Invalid value ('.*'|\".*\"|-?\d+)", re.DOTALL)
 _WRONG_FIELDS = {
     "missing": re.compile(r"Object missing required field `(.*)`", re.DOTALL),
     "extra_forbidden": re.compile(r"Object contains unknown field `(.*)`", re.DOTALL),
@@ -69,7 +69,7 @@ _RANGE_ERRORS = {
 }
 _NO_MULTIPLE = re.compile(r"Expected `(?:int|float)` that's a multiple of (\S+)")
 _WRONG_LENGTH = re.compile(r"Expected `(\w+)` of length (>=|<=) (\d+)")
-_NO_MATCH = re.compile(r"Expected `str` matching regex (.*)", re.DOTALL)
+_NO_MATCH = re.compile(r"Expected `str` matching regex ('.*'|\".*\")", re.DOTALL)
 _UNREADABLE = {
     "Invalid RFC3339 encoded datetime": "datetime_parsing",
     "Invalid RFC3339 encoded date": "date_parsing",
@@ -279,13 +279,13 @@ def _error_details(message: str, value: Any) -> InitErrorDetails:
         if match := pattern.fullmatch(message):
             input_value = _value_at(value, loc if error_type == "missing" else (*loc, match[1]))
             return InitErrorDetails(type=error_type, loc=(*loc, match[1]), input=input_value)
-    if loc and (match := _WRONG_TAG.fullmatch(message)):
-        *place, tag_field = loc
-        return InitErrorDetails(
-            type=_wrong_tag(str(tag_field), match[1]), loc=tuple(place), input=_value_at(value, tuple(place))
-        )
     input_value = _value_at(value, loc)
-    known, context = _known_error(message, input_value)
+    # The same words may come from a `__post_init__`.
+    if loc and (match := _WRONG_TAG.fullmatch(message)) and ("..." in loc or match[1] == repr(input_value)):
+        *place, tag_field = loc
+        error = _wrong_tag(str(tag_field), match[1])
+        return InitErrorDetails(type=error, loc=tuple(place), input=_value_at(value, tuple(place)))
+    known, context = _known_error(message, input_value, is_exact="..." not in loc)
     if known is None:
         custom = PydanticCustomError("value_error", "Value error, {error}", {"error": message})
         return InitErrorDetails(type=custom, loc=loc, input=input_value)
@@ -303,8 +303,11 @@ def _wrong_tag(tag_field: str, tag: str) -> PydanticCustomError:
     )
 
 
-def _known_error(message: str, value: Any) -> tuple[str | None, dict[str, Any]]:
-    """Return the type and the context of pydantic's error that says the same as `message`; None if there is none."""
+def _known_error(message: str, value: Any, *, is_exact: bool) -> tuple[str | None, dict[str, Any]]:
+    """Return the type and the context of pydantic's error that says the same as `message`; None if there is none.
+
+    Unless it `is_exact`, `value` is something around the wrong value.
+    """
     if match := _WRONG_TYPE.fullmatch(message):
         return _ERROR_TYPES.get(match[1]), {}
     if match := _OUT_OF_RANGE.fullmatch(message):
@@ -315,7 +318,7 @@ def _known_error(message: str, value: Any) -> tuple[str | None, dict[str, Any]]:
     if match := _NO_MATCH.fullmatch(message):
         return "string_pattern_mismatch", {"pattern": ast.literal_eval(match[1])}
     if match := _WRONG_LENGTH.fullmatch(message):
-        return _length_error(match[1], match[2], int(match[3]), value)
+        return _length_error(match[1], match[2], int(match[3]), value if is_exact else None)
     if unreadable := _UNREADABLE.get(message):
         return unreadable, {"error": message[0].lower() + message[1:]}
     return None, {}
@@ -328,10 +331,12 @@ def _number(text: str) -> int | float:
         return float(text)
 
 
-def _length_error(kind: str, sign: str, limit: int, value: Any) -> tuple[str, dict[str, Any]]:
+def _length_error(kind: str, sign: str, limit: int, value: Any) -> tuple[str | None, dict[str, Any]]:
     word, key = ("short", "min_length") if sign == ">=" else ("long", "max_length")
     if kind in ("str", "bytes"):
         return f"{'string' if kind == 'str' else kind}_too_{word}", {key: limit}
+    if not isinstance(value, Collection):
+        return None, {}
     field_type = "List" if kind == "array" else "Dictionary"
     return f"too_{word}", {"field_type": field_type, key: limit, "actual_length": len(value)}
 
