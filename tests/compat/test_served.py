@@ -12,12 +12,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import msgspec
 import pytest
 import uvicorn
+from pydantic import BaseModel
 from starlette.testclient import TestClient as StarletteClient
 
 from tests.compat.client import Request, ask_asgi
@@ -667,6 +668,19 @@ class Product(msgspec.Struct, forbid_unknown_fields=True):
     count: int | None = None
 
 
+class Cat(msgspec.Struct, tag="cat"):
+    lives: Annotated[int, msgspec.Meta(ge=1)] = 9
+
+
+class Dog(msgspec.Struct, tag="dog"):
+    name: str
+
+
+class Order(BaseModel):
+    product: Product
+    pet: Cat | Dog | None = None
+
+
 STRUCTS = """
 app = App()
 @app.post("/")
@@ -677,6 +691,10 @@ def embedded(product: Product, n: Annotated[int, Body()], q: int = 0): return sh
 async def many(products: list[Product]): return len(products)
 @app.post("/echo")
 async def echo(product: Product) -> Product: return product
+@app.post("/pet")
+async def pet(pet: Cat | Dog) -> Cat | Dog: return pet
+@app.post("/order")
+async def order(order: Order) -> Order: return order
 """
 
 
@@ -686,11 +704,13 @@ async def echo(product: Product) -> Product: return product
         ("/", {"name": "a", "tags": [{"label": "t"}]}, None), ("/", {"name": "a", "tags": [{"label": 1}]}, ["body", "tags", 0, "label"]), ("/", {}, ["body", "name"]), ("/", [], ["body"]), ("/", None, ["body"]),
         ("/", {"name": "a", "x": 1}, ["body", "x"]), ("/embedded", {"product": {"name": "a"}, "n": 1}, None), ("/embedded", {"product": {"name": 1}, "n": 1}, ["body", "product", "name"]),
         ("/embedded", {"product": {"name": "a"}, "n": "x"}, ["body", "n"]), ("/embedded", {"n": 1}, ["body", "product"]), ("/many", [{"name": "a"}], None), ("/many", [{"name": "a"}, {"name": 1}], ["body", 1, "name"]),
-        ("/echo", {"name": "a", "tags": [{"label": "t"}]}, None),
+        ("/echo", {"name": "a", "tags": [{"label": "t"}]}, None), ("/pet", {"type": "cat", "lives": 3}, None), ("/pet", {"type": "cat", "lives": 0}, ["body", "lives"]), ("/pet", {"type": "cow"}, ["body"]),
+        ("/order", {"product": {"name": "a", "tags": [], "count": 1}, "pet": {"type": "dog", "name": "b"}}, None), ("/order", {"product": {}}, ["body", "product", "name"]),
+        ("/order", {"product": {"name": "a"}, "pet": {"type": "cow"}}, ["body", "pet"]), ("/order", {"product": {"name": "a"}, "pet": {"type": "cat", "lives": 0}}, ["body", "pet", "Cat", "lives"]),
     ],
 )  # fmt: skip
 def test_structs(client_for, path, body, where):
-    app, _ = build(STRUCTS, Product=Product)
+    app, _ = build(STRUCTS, Product=Product, Cat=Cat, Dog=Dog, Order=Order)
     answer = client_for(app).post(
         path,
         content=msgspec.json.encode(body) if body is not None else b"",
@@ -699,6 +719,7 @@ def test_structs(client_for, path, body, where):
     if where is None:
         assert answer.status_code == 200
         assert path != "/echo" or answer.json() == {"name": "a", "tags": [{"label": "t", "weight": 1.0}], "count": None}
+        assert path not in ("/pet", "/order") or answer.json() == body
     else:
         assert answer.status_code == 422
         [error] = answer.json()["detail"]

@@ -1,6 +1,7 @@
 import enum
+import json
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -160,3 +161,90 @@ def test_structs_of_equal_names_are_told_apart() -> None:
     pet = resolve(content(pets["requestBody"]))
     assert pet == resolve(content(pets["responses"]["200"])["items"])
     assert resolve(pet["properties"]["owner"]["anyOf"][0])["properties"] == name
+
+
+class Cat(msgspec.Struct, tag_field="kind", tag="cat"):
+    """A cat."""
+
+    lives: Annotated[int, msgspec.Meta(ge=1, le=9, description="What is left")] = 9
+
+
+class Dog(msgspec.Struct, tag_field="kind", tag="dog", forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=2, max_length=9, pattern="^[A-Z]", examples=["Al"], title="Call")]
+    owners: Annotated[list[Owner], msgspec.Meta(max_length=3)] = []
+    weights: dict[str, Annotated[float, msgspec.Meta(gt=0, multiple_of=0.5)]] = {}
+
+
+class CatModel(BaseModel):
+    kind: Literal["cat"]
+
+
+class DogModel(BaseModel):
+    kind: Literal["dog"]
+
+
+class Zoo(BaseModel):
+    first: Owner
+    pets: list[Cat | Dog] = []
+    favourite: Cat | Dog | None = None
+    star: Cat = Cat(3)
+
+
+class ZooModel(BaseModel):
+    pets: list[Annotated[CatModel | DogModel, Field(discriminator="kind")]] = []
+    favourite: Annotated[CatModel | DogModel, Field(discriminator="kind")] | None = None
+
+
+def renamed(schema: Any) -> Any:
+    """Return the schema of the structs for that of the models, which has `oneOf` where msgspec has `anyOf`."""
+    return json.loads(json.dumps(schema).replace("Model", "").replace("oneOf", "anyOf"))
+
+
+def test_structs_in_models_are_described() -> None:
+    structs, models = (FieldSchemas([make_field(zoo)]).definitions for zoo in (Zoo, ZooModel))
+    properties = structs["Zoo"]["properties"]
+    for name, expected in models["ZooModel"]["properties"].items():
+        assert properties[name] == renamed(expected)
+    assert properties["first"] == {"$ref": "#/components/schemas/Owner"}
+    assert properties["star"] == {
+        "$ref": "#/components/schemas/Cat",
+        "default": {"kind": "cat", "lives": 3},
+    }
+    assert structs.keys() == {"Zoo", "Cat", "Dog", "Owner"}
+
+
+@pytest.mark.parametrize("annotation", [Cat | Dog, list[Cat | Dog], Cat | Dog | None, dict[str, Cat | Dog]])
+def test_tagged_unions_have_a_discriminator(annotation: Any) -> None:
+    described = FieldSchemas([item := make_field(annotation)]).of(item)
+    discriminator = {
+        "propertyName": "kind",
+        "mapping": {"cat": "#/components/schemas/Cat", "dog": "#/components/schemas/Dog"},
+    }
+    assert json.dumps(discriminator) in json.dumps(described)
+
+
+def test_the_mapping_follows_renamed_definitions() -> None:
+    class Other:
+        class Cat(msgspec.Struct): ...
+
+    described = FieldSchemas([item := make_field(list[Cat | Dog]), make_field(Other.Cat)])
+    mapping = described.of(item)["items"]["discriminator"]["mapping"]
+    assert [name.removeprefix("#/components/schemas/") in described.definitions for name in mapping.values()] == [
+        True,
+        True,
+    ]
+    assert "Cat" not in described.definitions
+
+
+@pytest.mark.parametrize("struct", [Cat, Dog])
+def test_everything_that_msgspec_tells_of_a_struct_is_in_the_document(struct: Any) -> None:
+    _, expected = msgspec.json.schema_components([struct], ref_template="#/components/schemas/{name}")
+    assert FieldSchemas([make_field(struct)]).definitions == expected
+    for inside in (list[struct], dict[str, struct | None], Zoo):
+        definitions = FieldSchemas([make_field(inside)]).definitions
+        assert {name: definitions[name] for name in expected} == expected
+
+
+def test_unknown_fields_are_ruled_out_where_they_are_forbidden() -> None:
+    definitions = FieldSchemas([make_field(Cat | Dog)]).definitions
+    assert [definitions[name].get("additionalProperties") for name in ("Cat", "Dog")] == [None, False]

@@ -38,7 +38,7 @@ from turboapi._plan.forms import (
     validate_form_limits,
 )
 from turboapi._plan.json_mode import json_validator
-from turboapi._plan.structs import is_struct_annotation
+from turboapi._plan.structs import is_struct_annotation, is_tagged_union
 from turboapi.datastructures import FormData
 
 __all__ = [
@@ -253,8 +253,8 @@ def body_facts(body_fields: Sequence[ModelField], embed_body_fields: bool) -> Bo
 
 
 def _is_made_of_structs(annotation: Any) -> bool:
-    """Say whether the annotation is a struct, or a list, a string-keyed dictionary or an optional one of those."""
-    if is_struct_annotation(annotation):
+    """Say whether the annotation is a struct, a tagged union, or a list, a dictionary or an optional one of those."""
+    if is_struct_annotation(annotation) or is_tagged_union(annotation):
         return True
     if args := union_args(annotation):
         return len(args) == 2 and type(None) in args and any(map(_is_made_of_structs, args))

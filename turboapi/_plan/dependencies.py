@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from turboapi import params
 from turboapi._foreign import derives_from, own_depends
-from turboapi._plan.arguments import get_param_model
+from turboapi._plan.arguments import get_param_model, is_json_field
 from turboapi._plan.fields import ModelField, get_cached_model_fields, lenient_issubclass
 from turboapi._plan.signature import SPECIAL_PARAMS, analyze_param, get_path_param_names, get_typed_signature
+from turboapi._plan.structs import contains_struct
 from turboapi.concurrency import DependencyConcurrency
 from turboapi.exceptions import DependencyScopeError
 from turboapi.security.base import SecurityBase
@@ -147,8 +148,19 @@ def get_dependant(
                 dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
         else:
             assert details.field is not None
+            _check_struct(call, details.field)
             add_field(dependant, details.field)
     return dependant
+
+
+def _check_struct(call: Callable[..., Any], parameter: ModelField) -> None:
+    """Refuse structs where values come as strings by name: msgspec knows nothing of aliases there, nor of lists."""
+    info = parameter.field_info
+    takes_strings = isinstance(info, (params.Query, params.Header, params.Cookie, params.Form))
+    assert not takes_strings or is_json_field(parameter) or not contains_struct(info.annotation), (
+        f"{type(info).__name__} parameter {parameter.name!r} of {getattr(call, '__qualname__', call)!r} cannot be"
+        " a msgspec.Struct: declare a pydantic model, or take the struct from a JSON body"
+    )
 
 
 def _get_sub_dependant(parent: Dependant, depends: params.Depends, param_name: str) -> Dependant:

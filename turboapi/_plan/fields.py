@@ -30,7 +30,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from turboapi import params
-from turboapi._plan.structs import adapt_structs
+from turboapi._plan.structs import adapt_structs, readable_errors
 from turboapi.datastructures import StarletteUploadFile
 from turboapi.encoders import is_pydantic_v1_model_instance, pydantic_v1_base_model
 from turboapi.exceptions import FastAPIError, PydanticV1NotSupportedError
@@ -195,7 +195,7 @@ class ModelField:
         try:
             return self._type_adapter.validate_python(value, from_attributes=True), []
         except ValidationError as exc:
-            return None, [{**error, "loc": loc + error["loc"]} for error in exc.errors(include_url=False)]
+            return None, [{**error, "loc": loc + error["loc"]} for error in readable_errors(exc)]
 
     def serialize(
         self,

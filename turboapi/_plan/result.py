@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from turboapi._plan.context import endpoint_context
 from turboapi._plan.dependencies import Dependant
 from turboapi._plan.fields import ModelField
+from turboapi._plan.structs import readable_errors
 from turboapi.datastructures import DefaultPlaceholder
 from turboapi.encoders import jsonable_encoder
 from turboapi.exceptions import EndpointContext, ResponseValidationError
@@ -104,7 +105,7 @@ def _context_of(route: ResultRoute, scope: Any) -> EndpointContext:
 
 
 def _invalid_response(exc: ValidationError, body: Any, context: EndpointContext) -> ResponseValidationError:
-    errors = [{**error, "loc": ("response", *error["loc"])} for error in exc.errors(include_url=False)]
+    errors = [{**error, "loc": ("response", *error["loc"])} for error in readable_errors(exc)]
     return ResponseValidationError(errors=errors, body=body, endpoint_ctx=context)
 
 

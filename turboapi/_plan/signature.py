@@ -44,6 +44,7 @@ from turboapi._plan.fields import (
     lenient_issubclass,
 )
 from turboapi._plan.forms import add_form_union_validators, ensure_multipart_is_installed, get_form_union_models
+from turboapi._plan.structs import contains_struct
 from turboapi.background import StarletteBackgroundTasks
 from turboapi.requests import HTTPConnection, Request
 from turboapi.responses import Response
@@ -299,4 +300,5 @@ def _check_type(field: ModelField, is_path_param: bool) -> None:
             is_scalar_field(field)
             or field_annotation_is_scalar_sequence(annotation)
             or get_model_type(annotation) is not None
+            or contains_struct(annotation)  # `get_dependant` says more about these
         ), f"Query parameter {field.name!r} must be one of the supported types"

@@ -8,13 +8,14 @@ called `Item` only where no other one is.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from types import MethodType
-from typing import Any, Literal, Protocol, get_args, get_origin
+from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import CoreRef, DefsRef, GenerateJsonSchema, JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 from turboapi._plan.fields import ModelField, lenient_issubclass
+from turboapi._plan.structs import StructSchema, is_struct_annotation, is_tagged_union
 from turboapi.openapi.constants import REF_TEMPLATE
 
 __all__ = ["FieldSchemas", "SchemaGenerator", "Schemas", "get_flat_models", "has_computed_fields"]
@@ -40,6 +41,22 @@ class SchemaGenerator(GenerateJsonSchema):
         self.update_with_validations(described, schema, self.ValidationsMapping.bytes)
         return described
 
+    def union_schema(self, schema: core_schema.UnionSchema) -> JsonSchemaValue:
+        """Return the schema of a union, with a discriminator if it is one of structs with tags."""
+        choices = [choice[0] if isinstance(choice, tuple) else choice for choice in schema["choices"]]
+        structs = [validate for choice in choices if isinstance(validate := _validator_of(choice), StructSchema)]
+        if len(structs) == len(choices):
+            union: Any = Union[tuple(struct.type for struct in structs)]  # noqa: UP007
+            if is_tagged_union(union):
+                return StructSchema(union).json_schema(self)
+        return super().union_schema(schema)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Say whether a field of a model gets a title: not one that is a reference, as those of structs are."""
+        validator = _validator_of(schema)
+        is_struct = isinstance(validator, StructSchema) and is_struct_annotation(validator.type)
+        return not is_struct and super().field_title_should_be_set(schema)
+
     def get_cache_defs_ref_schema(self, core_ref: CoreRef) -> tuple[DefsRef, JsonSchemaValue]:
         """Return the name of a definition and a reference to it; a struct has one definition for both modes."""
         if _STRUCT_MARK not in core_ref:
@@ -49,6 +66,10 @@ class SchemaGenerator(GenerateJsonSchema):
             return super().get_cache_defs_ref_schema(core_ref)
         finally:
             self._mode = mode
+
+
+def _validator_of(schema: Any) -> Any:
+    return schema["function"]["function"] if schema["type"] == "function-plain" else None
 
 
 class Schemas(Protocol):
