@@ -148,6 +148,75 @@ CASES = [
         """,
         Request(),
     ),
+    *(
+        case(
+            f"an override that cannot be used is refused when its turn comes ({where})",
+            f"""
+            app = App()
+            def unwell(q: str = "418"):
+                log.append("unwell")
+                if q == "418": raise HTTPException(418, q)
+                return q
+            def function_scoped():
+                log.append("begin")
+                yield "inner"
+                log.append("end")
+            def declared(): return 1
+            def outlives(value: Any = Depends(function_scoped, scope="function")):
+                log.append("outlives")
+                yield value
+            def needs_number(n: int): return n
+            {code}
+            """,
+            b"/",
+            b"/?q=fine",
+            b"/?q=fine&n=1",
+        )
+        for where, code in (
+            (
+                "after a dependency that fails",
+                """
+            @app.get("/")
+            def handler(first: Any = Depends(unwell), value: Any = Depends(declared)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "before a dependency that fails",
+                """
+            @app.get("/")
+            def handler(value: Any = Depends(declared), later: Any = Depends(unwell)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "although the result is there already",
+                """
+            @app.get("/")
+            def handler(first: Any = Depends(unwell), again: Any = Depends(unwell, scope="function"), value: Any = Depends(unwell)):
+                return value
+            app.dependency_overrides[unwell] = outlives
+            """,
+            ),
+            (
+                "with a parameter that is missing before it",
+                """
+            @app.get("/")
+            def handler(n: Any = Depends(needs_number), value: Any = Depends(declared)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "below another dependency",
+                """
+            def outer(first: Any = Depends(unwell), value: Any = Depends(declared)): return value
+            @app.get("/")
+            def handler(value: Any = Depends(outer), n: Any = Depends(needs_number)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+        )
+    ),
     case(
         "an override brings a body to a handler that had none",
         """
