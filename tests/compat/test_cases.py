@@ -348,6 +348,30 @@ CASES = [
         b"/typed",
     ),
     case(
+        "numbers are spelled as the encoder of the result spells them",
+        """
+        app = App()
+        numbers = [1e15, 1e16, 1e22, -1e16, 1e-4, 1e-5, 1e-7, 1.5, -0.0, 10**30]
+        def sent(response: Response):
+            response.headers["content-type"] = "text/x"  # or the two bodies would be read as JSON before they are compared
+        @app.get("/plain", dependencies=[Depends(sent)])
+        def plain(): return {"a": numbers}
+        @app.get("/any", dependencies=[Depends(sent)])
+        def any_() -> Any: return {"a": numbers}
+        @app.get("/typed", dependencies=[Depends(sent)])
+        def typed() -> list[float]: return numbers
+        @app.get("/declared", dependencies=[Depends(sent)], response_class=JSONResponse)
+        def declared(): return numbers
+        @app.get("/filtered", dependencies=[Depends(sent)], response_model_include={"a"})
+        def filtered() -> dict[str, Any]: return {"a": numbers}
+        """,
+        b"/plain",
+        b"/any",
+        b"/typed",
+        b"/declared",
+        b"/filtered",
+    ),
+    case(
         "numbers that JSON does not know",
         """
         app = App()
