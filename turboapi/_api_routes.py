@@ -18,6 +18,7 @@ from turboapi._body_limit import validate_max_body_size, wrap_app_with_body_limi
 from turboapi._exception_handler import wrap_app_handling_exceptions
 from turboapi._foreign import derives_from, own_annotation, own_class
 from turboapi._plan.body import get_body_field, should_embed_body_fields
+from turboapi._plan.context import located
 from turboapi._plan.dependencies import (
     Dependant,
     get_dependant,
@@ -356,6 +357,10 @@ class ApiRouteState:
     _app: ASGIApp | None
 
     def _declare(self, path: str, endpoint: Callable[..., Any], options: dict[str, Any]) -> None:
+        with located(f"the route {path!r}", endpoint):
+            self._set_up(path, endpoint, options)
+
+    def _set_up(self, path: str, endpoint: Callable[..., Any], options: dict[str, Any]) -> None:
         assert callable(endpoint), "An endpoint must be a callable"
         validate_max_body_size(options["max_body_size"])
         for name, value in options.items():
@@ -406,9 +411,10 @@ class ApiRouteState:
             self.response_field = self._response_field("Response_" + self.unique_id, response_model, self.status_code)
         self.stream_item_field = None
         if self.stream_item_type:
-            self.stream_item_field = create_model_field(
-                name="StreamItem_" + self.unique_id, type_=self.stream_item_type, mode="serialization"
-            )
+            with located("the streamed items", self.endpoint):
+                self.stream_item_field = create_model_field(
+                    name="StreamItem_" + self.unique_id, type_=self.stream_item_type, mode="serialization"
+                )
 
     def _annotated_model(self, is_generator: bool) -> Any:
         """The response model that the return annotation states; sets the type of streamed items as well."""
@@ -422,10 +428,10 @@ class ApiRouteState:
             self.stream_item_type = item
         return None
 
-    @staticmethod
-    def _response_field(name: str, model: Any, status: int | str | None) -> ModelField:
-        assert is_body_allowed_for_status_code(status), f"Status code {status} must not have a response body"
-        return create_model_field(name=name, type_=model, mode="serialization")
+    def _response_field(self, name: str, model: Any, status: int | str | None) -> ModelField:
+        with located("the response model", self.endpoint):
+            assert is_body_allowed_for_status_code(status), f"Status code {status} must not have a response body"
+            return create_model_field(name=name, type_=model, mode="serialization")
 
     # --- the route as an ASGI application -------------------------------------------------------------------------
 
@@ -544,8 +550,9 @@ class APIWebSocketRoute(WebSocketRoute):
         self.endpoint = endpoint
         self.name = get_name(endpoint) if name is None else name
         self.dependencies = list(dependencies or [])
-        self.path_regex, self.path_format, self.param_convertors = compile_path(path)
-        self.dependant, _, self._embed_body_fields = build_dependant(self.path_format, endpoint, self.dependencies)
+        with located(f"the route {path!r}", endpoint):
+            self.path_regex, self.path_format, self.param_convertors = compile_path(path)
+            self.dependant, _, self._embed_body_fields = build_dependant(self.path_format, endpoint, self.dependencies)
         self.app = websocket_session(
             get_websocket_app(self.dependant, dependency_overrides_provider, self._embed_body_fields)
         )

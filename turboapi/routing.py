@@ -48,6 +48,7 @@ from turboapi._included import (
     select_route,
     while_scope_has,
 )
+from turboapi._plan.context import located
 from turboapi._plan.forms import FormLimits, validate_form_limits
 from turboapi._plan.handlers import is_instrumented
 from turboapi._routes import (
@@ -409,7 +410,8 @@ class APIRouter(Verbs, Router):
         if not given["prefix"]:
             for context in iter_route_contexts(router.routes):
                 if context.path == "":
-                    raise FastAPIError(f"Prefix and path cannot be both empty (path operation: {context.name})")
+                    with located("the route ''", context.endpoint):
+                        raise FastAPIError(f"Prefix and path cannot be both empty (path operation: {context.name})")
         self.routes.append(IncludedRouter(cast(Any, router), Inclusion(cast(Any, self), cast(Any, router), given)))
         self.on_startup.extend(router.on_startup)
         self.on_shutdown.extend(router.on_shutdown)

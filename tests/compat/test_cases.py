@@ -161,6 +161,75 @@ CASES = [
         """,
         Request(),
     ),
+    *(
+        case(
+            f"an override that cannot be used is refused when its turn comes ({where})",
+            f"""
+            app = App()
+            def unwell(q: str = "418"):
+                log.append("unwell")
+                if q == "418": raise HTTPException(418, q)
+                return q
+            def function_scoped():
+                log.append("begin")
+                yield "inner"
+                log.append("end")
+            def declared(): return 1
+            def outlives(value: Any = Depends(function_scoped, scope="function")):
+                log.append("outlives")
+                yield value
+            def needs_number(n: int): return n
+            {code}
+            """,
+            b"/",
+            b"/?q=fine",
+            b"/?q=fine&n=1",
+        )
+        for where, code in (
+            (
+                "after a dependency that fails",
+                """
+            @app.get("/")
+            def handler(first: Any = Depends(unwell), value: Any = Depends(declared)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "before a dependency that fails",
+                """
+            @app.get("/")
+            def handler(value: Any = Depends(declared), later: Any = Depends(unwell)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "although the result is there already",
+                """
+            @app.get("/")
+            def handler(first: Any = Depends(unwell), again: Any = Depends(unwell, scope="function"), value: Any = Depends(unwell)):
+                return value
+            app.dependency_overrides[unwell] = outlives
+            """,
+            ),
+            (
+                "with a parameter that is missing before it",
+                """
+            @app.get("/")
+            def handler(n: Any = Depends(needs_number), value: Any = Depends(declared)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+            (
+                "below another dependency",
+                """
+            def outer(first: Any = Depends(unwell), value: Any = Depends(declared)): return value
+            @app.get("/")
+            def handler(value: Any = Depends(outer), n: Any = Depends(needs_number)): return value
+            app.dependency_overrides[declared] = outlives
+            """,
+            ),
+        )
+    ),
     case(
         "an override brings a body to a handler that had none",
         """
@@ -290,6 +359,30 @@ CASES = [
         """,
         b"/",
         b"/typed",
+    ),
+    case(
+        "numbers are spelled as the encoder of the result spells them",
+        """
+        app = App()
+        numbers = [1e15, 1e16, 1e22, -1e16, 1e-4, 1e-5, 1e-7, 1.5, -0.0, 10**30]
+        def sent(response: Response):
+            response.headers["content-type"] = "text/x"  # or the two bodies would be read as JSON before they are compared
+        @app.get("/plain", dependencies=[Depends(sent)])
+        def plain(): return {"a": numbers}
+        @app.get("/any", dependencies=[Depends(sent)])
+        def any_() -> Any: return {"a": numbers}
+        @app.get("/typed", dependencies=[Depends(sent)])
+        def typed() -> list[float]: return numbers
+        @app.get("/declared", dependencies=[Depends(sent)], response_class=JSONResponse)
+        def declared(): return numbers
+        @app.get("/filtered", dependencies=[Depends(sent)], response_model_include={"a"})
+        def filtered() -> dict[str, Any]: return {"a": numbers}
+        """,
+        b"/plain",
+        b"/any",
+        b"/typed",
+        b"/declared",
+        b"/filtered",
     ),
     case(
         "numbers that JSON does not know",

@@ -442,7 +442,7 @@ def test_a_struct_is_a_body_by_default() -> None:
 def test_a_struct_cannot_be_a_parameter_model(kind: Any, annotation: Any) -> None:
     def endpoint(one: Annotated[annotation, kind()]) -> None: ...
 
-    expected = f"{kind.__name__} parameter 'one' of '.*endpoint' cannot be a msgspec.Struct"
+    expected = f"{kind.__name__} parameter 'one' cannot be a msgspec.Struct"
     with pytest.raises(AssertionError, match=expected):
         OURS.get_dependant(path="/", call=endpoint)
 

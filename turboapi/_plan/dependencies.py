@@ -5,14 +5,15 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Literal
 
 from turboapi import params
 from turboapi._foreign import derives_from, own_depends
 from turboapi._plan.arguments import get_param_model, is_json_field
+from turboapi._plan.context import located, without_partial
 from turboapi._plan.fields import ModelField, get_cached_model_fields, lenient_issubclass
 from turboapi._plan.signature import SPECIAL_PARAMS, analyze_param, get_path_param_names, get_typed_signature
 from turboapi._plan.structs import contains_struct
@@ -120,6 +121,8 @@ def get_dependant(
         AssertionError: a parameter is declared in a way that contradicts itself.
         DependencyScopeError: exit code would run after that of a dependency it relies on.
         FastAPIError: a parameter's type is none that pydantic knows.
+
+    Notes on the exception say in which parameter of which callable it is.
     """
     dependant = Dependant(
         call=call,
@@ -132,34 +135,41 @@ def get_dependant(
         parent_oauth_scopes=parent_oauth_scopes,
     )
     path_param_names = get_path_param_names(path)
-    for param in get_typed_signature(call).parameters.values():
-        details = analyze_param(
-            param_name=param.name,
-            annotation=param.annotation,
-            value=param.default,
-            path_param_names=path_param_names,
-        )
-        if details.depends is not None:
-            dependant.dependencies.append(_get_sub_dependant(dependant, details.depends, param.name))
-        elif attribute := special_attribute(details.type_annotation):
-            assert details.field is None, f"Cannot specify multiple FastAPI annotations for {param.name!r}"
-            setattr(dependant, attribute, param.name)
-            if details.receive is not None:
-                dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
-        else:
-            assert details.field is not None
-            _check_struct(call, details.field)
-            add_field(dependant, details.field)
+    with located("the signature", call):
+        parameters = get_typed_signature(call).parameters
+    for param in parameters.values():
+        with located(f"parameter {param.name!r}", call):
+            _add_parameter(dependant, param, path_param_names)
     return dependant
 
 
-def _check_struct(call: Callable[..., Any], parameter: ModelField) -> None:
+def _add_parameter(dependant: Dependant, param: inspect.Parameter, path_param_names: Collection[str]) -> None:
+    details = analyze_param(
+        param_name=param.name,
+        annotation=param.annotation,
+        value=param.default,
+        path_param_names=path_param_names,
+    )
+    if details.depends is not None:
+        dependant.dependencies.append(_get_sub_dependant(dependant, details.depends, param.name))
+    elif attribute := special_attribute(details.type_annotation):
+        assert details.field is None, f"Cannot specify multiple FastAPI annotations for {param.name!r}"
+        setattr(dependant, attribute, param.name)
+        if details.receive is not None:
+            dependant.receivers = {**(dependant.receivers or {}), param.name: details.receive}
+    else:
+        assert details.field is not None
+        _check_struct(details.field)
+        add_field(dependant, details.field)
+
+
+def _check_struct(parameter: ModelField) -> None:
     """Refuse structs where values come as strings by name: msgspec knows nothing of aliases there, nor of lists."""
     info = parameter.field_info
     takes_strings = isinstance(info, (params.Query, params.Header, params.Cookie, params.Form))
     assert not takes_strings or is_json_field(parameter) or not contains_struct(info.annotation), (
-        f"{type(info).__name__} parameter {parameter.name!r} of {getattr(call, '__qualname__', call)!r} cannot be"
-        " a msgspec.Struct: declare a pydantic model, or take the struct from a JSON body"
+        f"{type(info).__name__} parameter {parameter.name!r} cannot be a msgspec.Struct:"
+        " declare a pydantic model, or take the struct from a JSON body"
     )
 
 
@@ -340,14 +350,8 @@ class _CallIdentity:
         return isinstance(other, _CallIdentity) and self.call is other.call
 
 
-def _without_partial(call: Any) -> Any:
-    while isinstance(call, partial):
-        call = call.func
-    return call
-
-
 def _unwrapped(call: Any) -> Any:
-    return inspect.unwrap(_without_partial(call))
+    return inspect.unwrap(without_partial(call))
 
 
 def _functions_behind(call: Callable[..., Any]) -> Iterator[tuple[Any, bool]]:
@@ -356,7 +360,7 @@ def _functions_behind(call: Callable[..., Any]) -> Iterator[tuple[Any, bool]]:
     These are the callable without `partial` and what it wraps, and, unless that is a class, their `__call__` methods,
     which may be wrapped in the same ways.
     """
-    outer, inner = _without_partial(call), _unwrapped(call)
+    outer, inner = without_partial(call), _unwrapped(call)
     yield outer, False
     yield inner, False
     if inspect.isclass(inner):
@@ -364,7 +368,7 @@ def _functions_behind(call: Callable[..., Any]) -> Iterator[tuple[Any, bool]]:
     for owner in (outer, inner):
         method = getattr(owner, "__call__", None)  # noqa: B004
         if method is not None:
-            yield _without_partial(method), True
+            yield without_partial(method), True
             yield _unwrapped(method), True
 
 

@@ -283,7 +283,14 @@ def _visits(
         subs: list[tuple[str | None, int]] = []
         for declared in parent.dependencies:
             overrides = next((found for done, found in reversed(history) if done <= len(visits)), None)
-            used = _override(declared, overrides) if overrides else declared
+            try:
+                used = _override(declared, overrides) if overrides else declared
+            except RecursionError:  # overrides that need each other: no step would ever be the last
+                raise
+            except Exception:
+                subs.append((declared.name, len(visits)))
+                visits.append(_refusal(declared, overrides, style))
+                continue
             sub_subs = walk(used)
             key = get_cache_key(declared)
             assert used.call is not None
@@ -313,6 +320,19 @@ def _override(declared: Dependant, overrides: Mapping[Any, Any]) -> Dependant:
         scope=declared.scope,
         concurrency=declared.concurrency,
     )
+
+
+def _refusal(declared: Dependant, overrides: Mapping[Any, Any] | None, style: Style) -> Visit:
+    """Return the step of an override that cannot be used: it raises when its turn comes, and not before.
+
+    Each time anew, so that no two requests share an exception, its notes and its traceback.
+    """
+
+    async def refuse() -> None:
+        _override(declared, overrides or {})
+
+    call = _call(Dependant(call=refuse), [], embed=False, style=style)
+    return Visit(call=call, mode=_ASYNC, reuse=-1, function_scope=False, limit=None)
 
 
 def _call(

@@ -378,7 +378,7 @@ cdef class Endpoint:
                 outcome.reply.background = outcome.background
         elif self.result_kind == RESULT_MODEL:
             if outcome.body is None and self.plain_first:
-                outcome.body = plain_json(outcome.result)
+                outcome.body = plain_json(outcome.result, False)
             if outcome.body is None:
                 outcome.body = self.dump(outcome.result, exchange)
         else:

@@ -1,1 +1,1 @@
-cpdef bytes plain_json(object obj)
+cpdef bytes plain_json(object obj, bint as_python=*)

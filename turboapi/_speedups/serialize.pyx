@@ -10,7 +10,12 @@ of exactly these types, at most 64 containers deep.
 
 Subclasses, models, enums, dates, NaN, other keys: all of them have a meaning that msgspec sees differently, so
 msgspec gets to see none. Lone surrogates and integers that cannot be written are found by msgspec itself.
+
+msgspec writes 1e16 and 0.00001 where FastAPI, which has Python's spelling, sends 1e+16 and 1e-05. Trees with a number
+of such a size are given to Python's own encoder instead.
 """
+
+import json
 
 import msgspec
 
@@ -18,7 +23,7 @@ cimport cython
 from cpython.dict cimport PyDict_Next
 from cpython.float cimport PyFloat_AS_DOUBLE
 from cpython.object cimport PyObject, PyTypeObject
-from libc.math cimport isfinite
+from libc.math cimport fabs, isfinite
 
 cdef extern from "Python.h":
     PyTypeObject* Py_TYPE(PyObject* obj) noexcept
@@ -31,7 +36,11 @@ cdef extern from "Python.h":
 cdef enum:
     MAX_DEPTH = 64      # also what ends the walk in a cycle
 
+    ODD = 1             # not a plain tree
+    EXPONENT = 2        # Python spells a float with an exponent
+
 cdef object encode = msgspec.json.Encoder().encode
+cdef object encode_as_python = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 cdef inline bint _is_plain_key(PyObject* key) noexcept:
@@ -44,45 +53,59 @@ cdef inline bint _is_plain_key(PyObject* key) noexcept:
     )
 
 
-cdef bint _is_plain_dict(PyObject* obj, int depth) noexcept:
+cdef int _look_at_dict(PyObject* obj, int depth) noexcept:
     cdef PyObject* key
     cdef PyObject* value
     cdef Py_ssize_t position = 0
+    cdef int found = 0
     with cython.critical_section(<object>obj):
         while PyDict_Next(<object>obj, &position, &key, &value):
-            if not _is_plain_key(key) or not _is_plain(value, depth):
-                return False
-    return True
+            if not _is_plain_key(key):
+                return ODD
+            found |= _look_at(value, depth)
+            if found & ODD:
+                return ODD
+    return found
 
 
-cdef bint _is_plain_array(PyObject* obj, int depth) noexcept:
+cdef int _look_at_array(PyObject* obj, int depth) noexcept:
     cdef Py_ssize_t index = 0
+    cdef int found = 0
     with cython.critical_section(<object>obj):
         while index < PySequence_Fast_GET_SIZE(obj):
-            if not _is_plain(PySequence_Fast_GET_ITEM(obj, index), depth):
-                return False
+            found |= _look_at(PySequence_Fast_GET_ITEM(obj, index), depth)
+            if found & ODD:
+                return ODD
             index += 1
-    return True
+    return found
 
 
-cdef bint _is_plain(PyObject* obj, int depth) noexcept:
-    """Whether a plain tree starts here, at most `depth` containers deep; the commonest types come first."""
+cdef inline int _look_at_float(double number) noexcept:
+    cdef double size = fabs(number)
+    if 1e-4 <= size < 1e16 or size == 0:
+        return 0
+    return EXPONENT if isfinite(number) else ODD
+
+
+cdef int _look_at(PyObject* obj, int depth) noexcept:
+    """What keeps msgspec from a tree, at most `depth` containers deep, if anything; the commonest types come first."""
     cdef PyTypeObject* kind = Py_TYPE(obj)
     if kind == &PyUnicode_Type or kind == &PyLong_Type or kind == &PyBool_Type or obj == <PyObject*>None:
-        return True
+        return 0
     if kind == &PyFloat_Type:
-        return isfinite(PyFloat_AS_DOUBLE(<object>obj))
+        return _look_at_float(PyFloat_AS_DOUBLE(<object>obj))
     if depth == 0:
-        return False
+        return ODD
     if kind == &PyDict_Type:
-        return _is_plain_dict(obj, depth - 1)
-    return (kind == &PyList_Type or kind == &PyTuple_Type) and _is_plain_array(obj, depth - 1)
+        return _look_at_dict(obj, depth - 1)
+    return _look_at_array(obj, depth - 1) if kind == &PyList_Type or kind == &PyTuple_Type else ODD
 
 
-cpdef bytes plain_json(object obj):
-    if not _is_plain(<PyObject*>obj, MAX_DEPTH):
+cpdef bytes plain_json(object obj, bint as_python=True):
+    cdef int found = _look_at(<PyObject*>obj, MAX_DEPTH)
+    if found & ODD or (found and not as_python):
         return None
     try:
-        return encode(obj)
+        return encode_as_python(obj).encode() if found else encode(obj)
     except (OverflowError, ValueError):     # too long an integer, or UnicodeEncodeError: a lone surrogate
         return None

@@ -99,9 +99,11 @@ def _failed(name: str, exc: Exception) -> ImportAppError:
 
 
 def summary(exc: BaseException) -> str:
-    """`exc` in one line, `ValueError: no such thing`."""
+    """`exc` in one line, with what its notes begin with: `ValueError: no such thing; in parameter 'q' of app.read`."""
     lines = str(exc).strip().splitlines()
-    return f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
+    text = f"{type(exc).__name__}: {lines[0]}" if lines else type(exc).__name__
+    notes = [note.strip().splitlines()[0] for note in getattr(exc, "__notes__", ()) if note.strip()]
+    return "; ".join([text, *notes])
 
 
 def _attribute(owner: Any, name: str, module_name: str) -> Any:
