@@ -344,7 +344,7 @@ def test_uvicorn_serves_the_same_application():
     async def create(item: Item) -> Item:
         return item
 
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -462,7 +462,7 @@ def test_the_test_client_and_the_server_say_what_fastapi_says(client_for):
 
 @contextlib.contextmanager
 def uvicorn_of(app: Any, **options: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", **options))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **options))
     ports: list[int] = []
     ready = threading.Event()
 

@@ -77,7 +77,7 @@ def compare(serve: Any, caplog: pytest.LogCaptureFixture) -> Callable[..., tuple
         app: Any, data: bytes | None = None, method: str = "GET", ours: Any = None, **options: Any
     ) -> tuple[Seen, Seen]:
         data = data or request(f"{method} / HTTP/1.1", "Connection: close")
-        with caplog.at_level(logging.ERROR):
+        with caplog.at_level(logging.ERROR), caplog.at_level(logging.ERROR, "uvicorn.error"):
             with under_uvicorn(app, **options) as port:
                 expected = look(port, data, method, "uvicorn.error")
             with serve(ours or app, **options) as served:

@@ -61,7 +61,7 @@ def test_defaults_of_a_connection_are_those_of_the_protocol():
 
 
 def test_the_defaults_of_websockets_are_uvicorns():
-    given, theirs = ServerConfig(), uvicorn.Config(app=None)  # type: ignore[arg-type]
+    given, theirs = ServerConfig(), uvicorn.Config(app=None, log_config=None)  # type: ignore[arg-type]
     names = [each.name for each in options() if each.name.startswith("ws_")]
     assert names == ["ws_max_size", "ws_max_queue", "ws_ping_interval", "ws_ping_timeout", "ws_per_message_deflate"]
     assert [getattr(given, name) for name in names] == [getattr(theirs, name) for name in names]
