@@ -42,6 +42,8 @@ POLL = 0.02  # seconds between two looks at what is still open
 COUNT_POLL = 0.1  # seconds between two looks at how many requests there have been
 SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
 ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
+# From Python 3.13 on, a loop takes the file of a Unix socket away, which is for whoever has made it.
+_KEEP_FILE: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 LEAVE_GRACE = 2.0  # seconds threads that cannot be cancelled have to end, when what runs has been cut off
 
 
@@ -207,8 +209,11 @@ class Server:
             # NOTE: uvloop's create_server listens too, but says nothing when that fails.
             with explained(name_of(sock)):
                 sock.listen(backlog)
-            create = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
-            self._listeners.append(await create(hub.protocol, sock=sock.dup(), backlog=backlog))
+            if sock.family == socket.AF_UNIX:
+                listener = await loop.create_unix_server(hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE)
+            else:
+                listener = await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog)
+            self._listeners.append(listener)
 
     def _urls(self, named: bool) -> list[str]:
         """Where the server is reached: under the configured host name, or under the names of given sockets."""
