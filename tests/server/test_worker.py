@@ -13,6 +13,7 @@ import time
 import pytest
 
 from tests.conftest import Served
+from tests.wire.harness import respond
 from turboapi import TurboAPI
 from turboapi.server import Server, ServerConfig, StartupError, worker
 from turboapi.server.sockets import bind
@@ -516,7 +517,7 @@ class Hub:
 
     def __init__(self, loop, site, settings, state, open_websocket):
         self.steps = site.asgi.events
-        self.connections = self.requests = self.busy
+        self.connections = self.requests = self.tasks = self.busy
         self.protocol = asyncio.Protocol
 
     def start(self):
@@ -530,7 +531,7 @@ class Hub:
 
     def abort(self):
         self.steps.append("abort")
-        self.connections = self.requests = 0
+        self.connections = self.requests = self.tasks = 0
 
     def stop(self):
         self.steps.append("stop")
@@ -603,3 +604,19 @@ def test_run_returns_the_exit_code_and_leaves_the_signals_as_they_were(app, monk
     stopper.join(PATIENCE)
     assert [signal.getsignal(number) for number in worker.STOP_SIGNALS] == before
     assert app.events == ["critical", "startup", "shutdown"]
+
+
+def test_a_stop_waits_for_what_comes_after_the_answers(serve):
+    ended = []
+
+    async def app(scope, receive, send):
+        await respond(send, b"answered")
+        await asyncio.sleep(0.2)
+        ended.append(True)
+
+    with serve(app, timeout_graceful_shutdown=PATIENCE) as served, contextlib.closing(socket.socket()) as client:
+        client.connect((served.host, served.port))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        while client.recv(65536):
+            pass
+    assert ended == [True]

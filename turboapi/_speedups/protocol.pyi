@@ -63,6 +63,10 @@ class Hub:
         """The WebSockets whose connection is open or whose application still runs."""
 
     @property
+    def tasks(self) -> int:
+        """How many requests have something left to do: background tasks and exit code, besides answers."""
+
+    @property
     def connections(self) -> int:
         """How many connections, WebSockets among them, are open."""
 

@@ -84,6 +84,11 @@ cdef class Hub:
         """How many connections are open."""
         return len(self.open) + len(self.websockets)
 
+    @property
+    def tasks(self):
+        """How many requests have something left to do: background tasks and exit code, besides answers."""
+        return len(self.runner.suspended)
+
     def start(self):
         """Begin the sweep that, once a second, closes connections whose client is late and reviews the site."""
         self._sweep()

@@ -336,7 +336,7 @@ def _leave() -> None:
 async def _idle(hub: Hub, timeout: float, interrupt: _Flag | None = None) -> bool:
     """Waits until nothing is open or running. False after `timeout` seconds, or as soon as `interrupt` is on."""
     deadline = time.monotonic() + timeout
-    while hub.connections or hub.requests:
+    while hub.connections or hub.requests or hub.tasks:
         if time.monotonic() >= deadline or (interrupt is not None and interrupt.is_set):
             return False
         await asyncio.sleep(POLL)
