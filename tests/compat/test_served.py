@@ -62,6 +62,8 @@ def finish():
     closed.set()
 @app.post("/go")
 async def release():
+    while not go:  # the part that was sent may be ahead of what its generator does next
+        await asyncio.sleep(0)
     go[-1].set()
 @app.get("/response")
 async def response():
