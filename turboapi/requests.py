@@ -193,16 +193,15 @@ async def empty_send(message: Message) -> NoReturn:
 class Request(HTTPConnection[StateT]):
     """An HTTP request. Its body can be streamed once, or read whole and then looked at again as often as needed."""
 
-    _form: FormData | None
+    _form: FormData | None = None
+    _stream_consumed = False
+    _is_disconnected = False
 
     def __init__(self, scope: Scope, receive: Receive = empty_receive, send: Send = empty_send) -> None:
-        super().__init__(scope)
         assert scope["type"] == "http"
+        self.scope = scope
         self._receive = receive
         self._send = send
-        self._stream_consumed = False
-        self._is_disconnected = False
-        self._form = None
 
     @property
     def method(self) -> str:

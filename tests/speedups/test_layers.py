@@ -378,3 +378,67 @@ def test_objects_do_not_grow(wire):
     batch(100)
     gc.collect()
     assert len(gc.get_objects()) - objects < 50
+
+
+def test_a_session_is_opened_when_somebody_looks(wire):
+    opened = []
+
+    class Watched(SessionMiddleware):
+        def _open_session(self, scope):
+            opened.append(scope["path"])
+            return super()._open_session(scope)
+
+    app = TurboAPI(middleware=[Middleware(Watched, "secret")])
+
+    @app.get("/blind")
+    async def blind():
+        return 1
+
+    @app.get("/looks")
+    async def looks(request: Request):
+        request.session["a"] = 1
+        return 1
+
+    peer = wire(app).connect().feed(request("GET /blind HTTP/1.1") + request("GET /looks HTTP/1.1"))
+    first, second = peer.answers()
+    assert opened == ["/looks"]
+    assert (first.header("set-cookie"), first.header("vary")) == (None, None)
+    assert second.header("set-cookie").startswith("session=") and second.header("vary") == "Cookie"
+
+
+@pytest.mark.parametrize("is_outside", [False, True])
+def test_a_function_sees_the_session_and_the_route_after_the_response(wire, is_outside):
+    seen = []
+
+    async def dispatch(request, call_next):
+        response = await call_next(request)
+        seen.append((dict(request.session), request.scope["route"].path, request.path_params))
+        return response
+
+    session, function = Middleware(SessionMiddleware, "secret"), Middleware(BaseHTTPMiddleware, dispatch=dispatch)
+    app = TurboAPI(middleware=[function, session] if is_outside else [session, function])
+
+    @app.get("/{key}")
+    async def handler(key: str):
+        return key
+
+    peer = wire(app).connect().feed(request("GET /a HTTP/1.1"))
+    assert peer.statuses() == [200]
+    assert seen == [({}, "/{key}", {"key": "a"})]
+
+
+@pytest.mark.parametrize("others", [{}, {"vary": "Accept"}, {"access-control-allow-origin": "https://other.example"}])
+def test_headers_that_the_response_has_already_are_not_repeated(wire, others):
+    app = TurboAPI(middleware=[Middleware(CORSMiddleware, allow_origins=["https://a.example"])])
+
+    @app.get("/")
+    async def handler(response: Response):
+        response.headers.update(others)
+        return 1
+
+    [answer] = wire(app).connect().feed(request("GET / HTTP/1.1", "Origin: https://a.example")).answers()
+    pairs = [(name, value) for name, value in answer.headers if name in ("vary", "access-control-allow-origin")]
+    assert sorted(pairs) == [
+        ("access-control-allow-origin", "https://a.example"),
+        ("vary", "Accept, Origin" if "vary" in others else "Origin"),
+    ]

@@ -23,9 +23,9 @@ try:
     from turboapi._speedups.dependencies import Visit
     from turboapi._speedups.endpoint import Endpoint, Hooks, Site, answer_500, log_and_answer_500, reply, routes_epoch
     from turboapi._speedups.exchange import HttpExchange, Settings
-    from turboapi._speedups.layers import AS_ASGI, InnerExchange, Inside, Layer, Layers
+    from turboapi._speedups.layers import AS_ASGI, DispatchLayer, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
-    from turboapi._speedups.request import BodyHook, Exchange, ResponseHook
+    from turboapi._speedups.request import BodyHook, Exchange, HeaderHook, ResponseHook, ScopeHook
     from turboapi._speedups.router import Entry, Match, Router
 except ModuleNotFoundError as exc:
     if not (exc.name or "").startswith("turboapi._speedups."):
@@ -41,9 +41,11 @@ __all__ = [
     "AsgiExchange",
     "BodyHook",
     "Call",
+    "DispatchLayer",
     "Endpoint",
     "Entry",
     "Exchange",
+    "HeaderHook",
     "Hooks",
     "HttpExchange",
     "HttpProtocol",
@@ -55,6 +57,7 @@ __all__ = [
     "Match",
     "ResponseHook",
     "Router",
+    "ScopeHook",
     "Settings",
     "Site",
     "Visit",

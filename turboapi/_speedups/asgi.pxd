@@ -7,3 +7,5 @@ cdef class AsgiExchange(Exchange):
     cdef bint delivered         # `receive` has handed over the body
     cdef object server_receive
     cdef object server_send
+
+    cdef object next_message(self)

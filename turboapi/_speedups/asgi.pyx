@@ -40,10 +40,13 @@ cdef class AsgiExchange(Exchange):
             self.started = True
         await self.server_send(message)
 
+    cdef object next_message(self):
+        return self.server_receive()
+
     async def read_whole_body(self):
         cdef list chunks = []
         while True:
-            message = await self.server_receive()
+            message = await self.next_message()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             chunks.append(message.get("body", b""))

@@ -1,5 +1,5 @@
 from turboapi._speedups.endpoint cimport Site
-from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.request cimport Exchange, ScopeHook
 from turboapi._speedups.tasks cimport Runner
 
 
@@ -75,7 +75,6 @@ cdef class HttpExchange(Exchange):
     cdef int start_response(self, int status, list headers) except -1
     cdef int write_head(self, bytes body, bint last) except -1
     cdef int write_part(self, object data, bint last) except -1
-    cdef object _respond_hooked_json(self, int status, bytes body, list extra)
     cdef int _write_json(self, int status, bytes body, list extra) except -1
     cdef int respond_whole(self, int status, list headers, object body) except -1
     cdef int go_ahead(self) except -1

@@ -10,10 +10,10 @@ import logging
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
 from turboapi._speedups.headers cimport check_headers, find_header
-from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.request cimport Exchange, ScopeHook
 from turboapi._speedups.writer cimport (
     WRITE_CHUNKED, WRITE_CLOSE, WRITE_KEEP_ALIVE, WRITE_LENGTH, WRITE_NO_BODY, WRITE_NO_DATE, WRITE_NO_SERVER,
-    allows_body, chunk, json_headers, json_response, response_head,
+    allows_body, chunk, is_json_head, json_headers, json_response, response_head,
 )
 
 from turboapi.exceptions import HTTPException
@@ -183,7 +183,12 @@ cdef class HttpExchange(Exchange):
                 self.site.layers.add_to_scope(self.state)
             elif self.site.add_to_scope is not None:
                 self.site.add_to_scope(self.state, self)
+            if self.hooks is not None:
+                self.open_hooks()
         return self.state
+
+    cdef bint defers(self, ScopeHook hook):
+        return self.state is None
 
     async def receive(self):
         """ASGI `receive`: the next part of the body, or `http.disconnect`."""
@@ -237,28 +242,18 @@ cdef class HttpExchange(Exchange):
         return self.connection.answered(self)
 
     cdef object respond_json(self, int status, bytes body, list extra):
+        cdef list added
         if self.hooks is not None:
-            return self._respond_hooked_json(status, body, extra)
-        if self.connection.settings.headers is not None or (extra and not _are_plain(extra)):
-            return self.respond(status, [(b"content-type", b"application/json"), *(extra or ())], body)
-        self._write_json(status, body, extra)
-        return None
-
-    cdef object _respond_hooked_json(self, int status, bytes body, list extra):
-        if status == 205 or not allows_body(status):
-            body = b""
-        cdef list headers = json_headers(status, body, extra)
-        cdef list ours = headers[:2]
-        found = self.run_hooks(status, headers, body)
-        if type(found) is not bytes:
-            return self._respond_later(status, headers, found)
-        # PERF: nearly always hooks only add headers, and the response is still one that can be written at once.
-        if found is body and body and headers[:2] == ours and self.connection.settings.headers is None:
-            extra = headers[2:]
-            if _are_plain(extra):
-                self._write_json(status, body, extra)
-                return None
-        self.respond_whole(status, headers, found)
+            if status == 205 or not allows_body(status):
+                body = b""
+            added = self.hooked_extra(extra, len(body))
+            if added is None:
+                return self.respond(status, json_headers(status, body, extra), body)
+            extra = added
+        if self.connection.settings.headers is None and (not extra or _are_plain(extra)):
+            self._write_json(status, body, extra)
+        else:
+            self.respond_whole(status, [(b"content-type", b"application/json"), *(extra or ())], body)
         return None
 
     cdef int _write_json(self, int status, bytes body, list extra) except -1:
@@ -282,6 +277,12 @@ cdef class HttpExchange(Exchange):
         self.respond_whole(status, headers, await pending)
 
     cdef int respond_whole(self, int status, list headers, object body) except -1:
+        cdef list extra
+        # PERF: nearly always, who edits the headers of a JSON response only adds some.
+        if type(body) is bytes and self.connection.settings.headers is None and is_json_head(status, headers, <bytes> body):
+            extra = headers[2:]
+            if _are_plain(extra):
+                return self._write_json(status, <bytes> body, extra)
         self.start_response(status, headers)
         return self.write_part(body, True)
 

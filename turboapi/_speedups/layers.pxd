@@ -5,9 +5,15 @@ from turboapi._speedups.tasks cimport Runner
 
 
 cdef class Layer:
-    cdef readonly int kind
-    cdef readonly object call       # what the layer does, see `LAYER_*`
+    cdef readonly object call       # what a hook layer does: (exchange) -> None, a ResponseHook, a Response, or AS_ASGI
     cdef readonly object app        # the same middleware as an ASGI application, around everything inside of it
+    cdef readonly bint is_async     # what `call` returns has to be awaited
+
+
+cdef class DispatchLayer(Layer):    # `call` is (request, call_next) -> awaitable of a Response
+    cdef object inside_class        # a subclass of Inside
+    cdef object request_class
+    cdef object response_class      # of a response that is complete at once
 
 
 cdef class Layers:
@@ -17,24 +23,35 @@ cdef class Layers:
     cdef readonly object on_unexpected
     cdef readonly object scope_keys
 
-    cdef object run_from(self, Site site, Exchange exchange, Py_ssize_t position)
-    cdef object inner_app(self, Py_ssize_t position)
-
 
 cdef class InnerExchange(AsgiExchange):
+    cdef Exchange outer
+    cdef Inside origin              # until the dispatch layer has done its work
     cdef Runner runner
-    cdef object progress            # () -> None: the response is there, or everything has ended
-    cdef object sent                # () -> awaitable for the moment at which the response has been sent
     cdef readonly int status
     cdef readonly list response_headers
-    cdef readonly bytes whole
-    cdef readonly object error
+    cdef readonly bytes whole       # the body of a response that was complete at once
+    cdef readonly object error      # what was raised inside
     cdef readonly bint ended
+
+    cdef int keep(self, int status, list headers, object body) except -1
 
 
 cdef class Inside:
+    cdef DispatchLayer layer
     cdef Layers layers
     cdef Site site
-    cdef Exchange exchange
+    cdef readonly Exchange exchange
     cdef Py_ssize_t position
     cdef Runner runner
+    cdef readonly InnerExchange inner   # None before `call_next`
+    cdef readonly object task           # what is inside has to wait, in this task; None: it has ended
+    cdef readonly object request        # what the dispatch function sees
+    cdef public object head             # the message by which a response in parts has started
+    cdef object waiter
+    cdef bint lends_body                # to the route, which then has read it
+
+    cdef InnerExchange _start(self)
+    cdef object _take_body(self)
+    cdef bint _needs_body(self)
+    cpdef progress(self)

@@ -2,8 +2,8 @@
 """Middleware on our own server: what stands around the routes, without ASGI messages between the layers.
 
 A layer is one middleware. A *hook* layer looks at the request and leaves, if it wants, a `ResponseHook` that edits the
-response. A *dispatch* layer is a function of its own around everything inside: it starts that with `Inside.start`, which
-answers an `InnerExchange`, and the response comes back in there.
+response. A *dispatch* layer calls a function of its own with the request and `Inside.call_next`, which starts everything
+inside with an `InnerExchange`: the response comes back in there.
 
 What the layers inside of the outermost exchange raise, beyond what exception handlers expect, passes all of them.
 """
@@ -19,12 +19,6 @@ from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport allows_body, json_headers
 
 
-cdef enum:
-    LAYER_HOOK = 0              # (exchange) -> None, a ResponseHook, a Response, or AS_ASGI
-    LAYER_HOOK_ASYNC = 1        # the same, to be awaited
-    LAYER_DISPATCH = 2          # (exchange, Inside) -> awaitable, answers the exchange
-
-
 class _AsAsgi:
     def __repr__(self):
         return "AS_ASGI"
@@ -35,12 +29,22 @@ cdef object _AS_ASGI = AS_ASGI
 
 
 cdef class Layer:
-    """One middleware."""
+    """One middleware: a hook layer, unless it is a `DispatchLayer`."""
 
-    def __init__(self, int kind, call, app):
-        self.kind = kind
+    def __init__(self, call, app, *, bint is_async=False):
         self.call = call
         self.app = app
+        self.is_async = is_async
+
+
+cdef class DispatchLayer(Layer):
+    """A middleware that is a function of the request and `call_next`."""
+
+    def __init__(self, call, app, *, inside_class, request_class, response_class):
+        Layer.__init__(self, call, app)
+        self.inside_class = inside_class
+        self.request_class = request_class
+        self.response_class = response_class
 
 
 cdef class Layers:
@@ -61,20 +65,12 @@ cdef class Layers:
         """Add what a scope has outside of the routes."""
         scope.update(self.scope_keys)
 
-    cdef object run_from(self, Site site, Exchange exchange, Py_ssize_t position):
-        """The coroutine that goes through the layers from `position` on, and then to the routes."""
-        return _run_layers(self, site, exchange, position)
-
-    cdef object inner_app(self, Py_ssize_t position):
-        """What is inside of the layers before `position`, as an ASGI application."""
-        return (<Layer> self.layers[position - 1]).app.app
-
 
 async def _run_outermost(Layers layers, Site site, Exchange exchange):
     cdef object failure = None
     try:
         try:
-            await _run_layers(layers, site, exchange, 0)
+            await _proceed(layers, site, exchange, 0)
         except Exception as exc:
             failure = exc
         except (SystemExit, asyncio.CancelledError) as exc:
@@ -88,43 +84,61 @@ async def _run_outermost(Layers layers, Site site, Exchange exchange):
         exchange.finished()
 
 
-async def _run_layers(Layers layers, Site site, Exchange exchange, Py_ssize_t position):
+cdef object _proceed(Layers layers, Site site, Exchange exchange, Py_ssize_t position):
+    """Go through the layers from `position` on: an awaitable of what is left to do, the first that may have to wait."""
     cdef Layer layer
-    cdef Py_ssize_t count = len(layers.layers)
-    while True:
-        if exchange.state is not None and position > 0 and _is_changed(exchange):
-            await layers.inner_app(position)(exchange.scope(), exchange.receive, exchange.send)
-            return
-        if position == count:
-            break
+    cdef dict scope
+    while position < len(layers.layers):
         layer = layers.layers[position]
+        if position > 0 and _is_changed(exchange):
+            return _run_as_asgi((<Layer> layers.layers[position - 1]).app.app, exchange)
         position += 1
-        if layer.kind == LAYER_DISPATCH:
-            await layer.call(exchange, _inside(layers, site, exchange, position))
-            return
+        if type(layer) is DispatchLayer:
+            return _dispatch(_inside(layers, site, exchange, position, <DispatchLayer> layer))
         found = layer.call(exchange)
-        if layer.kind == LAYER_HOOK_ASYNC:
-            found = await found
-        if found is None:
-            continue
-        if isinstance(found, ResponseHook):
-            exchange.add_hook(found)
-        elif found is _AS_ASGI:
-            await layer.app(exchange.scope(), exchange.receive, exchange.send)
-            return
-        else:
-            await reply(layers.hooks, exchange, found)
-            return
-    exchange.inside = True
-    if exchange.state is not None and site.add_to_scope is not None:
-        site.add_to_scope(exchange.state, exchange)
-    await site.run_target(exchange)
+        if layer.is_async:
+            return _proceed_later(layers, site, exchange, position, found)
+        rest = _follow(layers, exchange, layer, found)
+        if rest is not None:
+            return rest
+    if _is_changed(exchange):
+        return _run_as_asgi((<Layer> layers.layers[position - 1]).app.app, exchange)
+    exchange.go_inside()
+    scope = exchange.known_scope()
+    if scope is not None and site.add_to_scope is not None:
+        site.add_to_scope(scope, exchange)
+    return site.run_target(exchange)
 
 
-cdef bint _is_changed(Exchange exchange):
+async def _proceed_later(Layers layers, Site site, Exchange exchange, Py_ssize_t position, found):
+    """The same behind a hook that has to wait."""
+    rest = _follow(layers, exchange, layers.layers[position - 1], await found)
+    await (rest if rest is not None else _proceed(layers, site, exchange, position))
+
+
+cdef object _follow(Layers layers, Exchange exchange, Layer layer, object found):
+    """Do what a hook has returned: None to go on inwards, or an awaitable that answers."""
+    if found is None:
+        return None
+    if isinstance(found, ResponseHook):
+        exchange.add_hook(found)
+        return None
+    if found is _AS_ASGI:
+        return _run_as_asgi(layer.app, exchange)
+    return reply(layers.hooks, exchange, found)
+
+
+cdef object _run_as_asgi(object app, Exchange exchange):
+    return app(exchange.scope(), exchange.receive, exchange.send)
+
+
+cdef bint _is_changed(Exchange exchange) except -1:
     """Whether middleware has made another request of this one by editing its scope."""
-    cdef dict scope = exchange.state
-    cdef object path = scope["path"]
+    cdef dict scope = exchange.known_scope()
+    cdef object path
+    if scope is None:
+        return False
+    path = scope["path"]
     return (
         (path != exchange.path and path != scope["root_path"] + exchange.path)
         or scope["method"] != exchange.method
@@ -133,8 +147,25 @@ cdef bint _is_changed(Exchange exchange):
     )
 
 
+# --- dispatch layers -------------------------------------------------------------------------------------------------
+
+
 cdef class InnerExchange(AsgiExchange):
     """The request once more, for what is inside of a dispatch layer. It keeps the response instead of sending it."""
+
+    cpdef dict scope(self):
+        if self.state is None:
+            self.state = self.outer.scope()
+        return self.state
+
+    cdef dict known_scope(self):
+        if self.state is None:
+            self.state = self.outer.known_scope()
+        return self.state
+
+    cdef int go_inside(self) except -1:
+        self.inside = True
+        return self.outer.go_inside()
 
     cdef object respond_json(self, int status, bytes body, list extra):
         if status == 205 or not allows_body(status):
@@ -152,30 +183,49 @@ cdef class InnerExchange(AsgiExchange):
     async def _keep_later(self, int status, list headers, pending):
         self.keep(status, headers, await pending)
 
-    def keep(self, int status, list headers, body):
+    cdef int keep(self, int status, list headers, object body) except -1:
         """Keep a complete response."""
         self.started = True
         self.status = status
         self.response_headers = headers
         self.whole = body if type(body) is bytes else bytes(body)
         self.end_hooks(None)
-        self.progress()
+        if self.origin is not None:
+            self.origin.progress()
+        return 0
+
+    cdef object next_message(self):
+        return self.receive()
+
+    async def receive(self):
+        """ASGI `receive`; a body that is known already is handed over, once."""
+        if self.body is not None and not self.delivered:
+            self.delivered = True
+            return {"type": "http.request", "body": self.body, "more_body": False}
+        if self.origin is None:
+            return {"type": "http.disconnect"}
+        return await self.origin.receive_or_disconnect()
 
     async def send(self, message):
         """ASGI `send`, through the hooks of the layers on this side."""
         if message["type"] == "http.response.start":
             self.started = True
         if self.hooks is None:
-            await self.server_send(message)
+            await self.send_unhooked(message)
             return
         if self.hooked_send is None:
-            self.hooked_send = self.through_hooks(self.server_send)
+            self.hooked_send = self.through_hooks(self.send_unhooked)
         await self.hooked_send(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             self.end_hooks(None)
 
+    async def send_unhooked(self, message):
+        """ASGI `send` behind all hooks; nobody wants to know what comes after the end."""
+        if self.origin is not None:
+            await self.origin.send(message)
+
     cdef object settle(self):
-        return self.sent()
+        return None if self.origin is None else self.origin.wait_until_sent()
 
     cdef object fail(self, object exc):
         return self._fail(exc)
@@ -196,67 +246,82 @@ cdef class InnerExchange(AsgiExchange):
 cdef class Inside:
     """What is inside of a dispatch layer, for one request."""
 
-    @property
-    def changes_bodies(self):
-        """Whether a layer outside changes bodies: then it matters in which parts they come."""
-        return self.exchange.changes_bodies()
+    async def call_next(self, request):
+        """Start it, in a task of its own, and return its response as soon as that has begun."""
+        cdef InnerExchange inner = self._start()
+        while not inner.ended and inner.whole is None and self.head is None:
+            self.waiter = self.runner.loop.create_future()
+            await self.waiter
+        if self.lends_body and inner.inside:
+            self.request._stream_consumed = self.request._wrapped_rcv_consumed = True
+        if inner.whole is not None:
+            response = self.layer.response_class.__new__(self.layer.response_class)
+            response.status_code = inner.status
+            response.raw_headers = inner.response_headers
+            response.whole = inner.whole
+            return response
+        if self.head is not None:
+            return self.stream_response()
+        if inner.error is None:
+            raise RuntimeError("No response returned.")
+        raise inner.error
 
-    def start(self, body, receive, send, progress, sent):
-        """Start it, in a task of its own: the exchange in which the response will be, and the task if it has to wait."""
+    cdef InnerExchange _start(self):
         cdef Exchange outer = self.exchange
-        cdef InnerExchange exchange = InnerExchange.__new__(InnerExchange)
-        exchange.site = self.site
-        exchange.state = outer.scope()
-        exchange.server_receive = receive
-        exchange.server_send = send
-        exchange.method = outer.method
-        exchange.path = outer.path
-        exchange.raw_path = outer.raw_path
-        exchange.query_string = outer.query_string
-        exchange.headers = outer.headers
-        exchange.path_params = outer.path_params
-        exchange.target = outer.target
-        exchange.payload = outer.payload
-        exchange.body = body
-        exchange.runner = self.runner
-        exchange.progress = progress
-        exchange.sent = sent
-        return exchange, self.runner.run_inside(_run_inner(self, exchange))
+        cdef InnerExchange inner = InnerExchange.__new__(InnerExchange)
+        inner.site = self.site
+        inner.outer = outer
+        inner.origin = self
+        inner.method = outer.method
+        inner.path = outer.path
+        inner.raw_path = outer.raw_path
+        inner.query_string = outer.query_string
+        inner.headers = outer.headers
+        inner.path_params = outer.path_params
+        inner.target = outer.target
+        inner.payload = outer.payload
+        inner.runner = self.runner
+        inner.body = self._take_body()
+        self.inner = inner
+        self.task = self.runner.run_inside(_run_inner(self, inner))
+        return inner
 
-    @property
-    def needs_body(self):
+    cdef object _take_body(self):
+        """The body for what is inside; None where it is to be received."""
+        request = self.request
+        body = getattr(request, "_body", None)
+        if body is None and not request._stream_consumed:
+            if not self._needs_body() or request._receive != self.exchange.receive:
+                return None
+            self.lends_body = True
+            return self.exchange.body
+        request._wrapped_rcv_consumed = True
+        return b"" if body is None else body
+
+    cdef bint _needs_body(self):
         """Whether the whole body is at hand because the route needs it."""
         return type(self.exchange.target) is Endpoint and (<Endpoint> self.exchange.target).needs_body
 
-    @property
-    def body(self):
-        """The whole body, once it has arrived."""
-        return self.exchange.body
-
-    @property
-    def receive(self):
-        """ASGI `receive` of the outer exchange."""
-        return self.exchange.receive
-
-    def answer(self, int status, list headers, bytes body):
-        """Answer the outer exchange by a complete response: None, or an awaitable."""
-        return self.exchange.respond(status, headers, body)
+    cpdef progress(self):
+        """The response has begun, or everything inside has ended."""
+        if self.head is not None and self.inner is not None and self.inner.ended:
+            self.close_stream()  # there is no more of it
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     def settle(self):
         """None, or an awaitable for the moment at which the answer has been sent through the layers outside."""
         return self.exchange.settle()
 
-    def is_native(self, response):
-        """Whether `reply` may answer by the response without calling it."""
-        return self.layers.hooks.is_native(type(response))
-
-    def reply(self, response):
-        """Answer the outer exchange by a Response."""
-        return reply(self.layers.hooks, self.exchange, response)
+    def forward(self, message):
+        """An awaitable that sends a message as part of the outer response."""
+        return self.exchange.send(message)
 
 
-cdef Inside _inside(Layers layers, Site site, Exchange exchange, Py_ssize_t position):
-    cdef Inside inside = Inside.__new__(Inside)
+cdef Inside _inside(Layers layers, Site site, Exchange exchange, Py_ssize_t position, DispatchLayer layer):
+    cdef Inside inside = layer.inside_class.__new__(layer.inside_class)
+    cdef object request = layer.request_class.__new__(layer.request_class)
+    inside.layer = layer
     inside.layers = layers
     inside.site = site
     inside.exchange = exchange
@@ -265,16 +330,53 @@ cdef Inside _inside(Layers layers, Site site, Exchange exchange, Py_ssize_t posi
         inside.runner = (<InnerExchange> exchange).runner
     else:
         inside.runner = (<HttpExchange> exchange).connection.runner
+    request._exchange = exchange
+    request._receive = exchange.receive
+    request._send = exchange.send
+    inside.request = request
     return inside
+
+
+async def _dispatch(Inside inside):
+    """Call a dispatch function, and answer by the response that it returns."""
+    cdef Exchange exchange = inside.exchange
+    cdef object failure = None
+    cdef object pending
+    try:
+        response = await inside.layer.call(inside.request, inside.call_next)
+        if type(response) is inside.layer.response_class and _is_untouched(response) and not exchange.changes_bodies():
+            pending = exchange.respond(response.status_code, response.raw_headers, response.whole)
+            if pending is not None:
+                await pending
+        elif inside.layers.hooks.is_native(type(response)):
+            await reply(inside.layers.hooks, exchange, response)
+        else:
+            await response(exchange.scope(), inside.request.wrapped_receive, exchange.send)
+    except BaseException as exc:
+        failure = exc
+    if failure is not None:
+        if inside.task is not None or inside.head is not None:
+            await inside.cancel()
+    elif inside.task is not None or (inside.inner is not None and inside.inner.error is not None):
+        await inside.finish()
+    if inside.inner is not None:
+        inside.inner.origin = None  # which would be a cycle
+    if failure is not None:
+        raise failure
+
+
+cdef bint _is_untouched(object response) except -1:
+    """Whether the body is still what it was, and nothing is to be done after it."""
+    return response._iterator is None and response.background is None
 
 
 async def _run_inner(Inside inside, InnerExchange exchange):
     """Run what is inside, and keep what it raises for the dispatch layer."""
     try:
-        await inside.layers.run_from(inside.site, exchange, inside.position)
+        await _proceed(inside.layers, inside.site, exchange, inside.position)
     except (Exception, SystemExit) as exc:
         exchange.error = exc
     finally:  # nothing is awaited here
         exchange.ended = True
         exchange.finished()
-        exchange.progress()
+        inside.progress()

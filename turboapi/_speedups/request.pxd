@@ -2,8 +2,20 @@ cdef class ResponseHook:
     pass
 
 
-cdef class BodyHook(ResponseHook):
+cdef class HeaderHook(ResponseHook):
+    cdef list pairs
+    cdef tuple unless
+    cdef object otherwise
+
+    cdef bint is_enough(self, list headers) except -1
+
+
+cdef class ScopeHook(ResponseHook):
     pass
+
+
+cdef class BodyHook(ResponseHook):
+    cdef public Py_ssize_t least        # smaller bodies, if they are whole, pass unseen
 
 
 cdef class Exchange:
@@ -34,6 +46,8 @@ cdef class Exchange:
     cdef int add_errors(self, list found) except -1
     cpdef object get_request(self, object factory)
     cpdef dict scope(self)
+    cdef dict known_scope(self)
+    cdef int go_inside(self) except -1
     cpdef bytes header(self, bytes name)
     cdef object read_body(self)
     cdef object respond(self, int status, list headers, object body)
@@ -43,6 +57,9 @@ cdef class Exchange:
     cdef object returned(self, object result)
     cdef object settle(self)
     cdef int add_hook(self, ResponseHook hook) except -1
+    cdef bint defers(self, ScopeHook hook)
+    cdef int open_hooks(self) except -1
+    cdef list hooked_extra(self, list extra, Py_ssize_t size)
     cdef object run_hooks(self, int status, list headers, object body)
     cdef object through_hooks(self, object send)
     cdef bint changes_bodies(self)

@@ -18,8 +18,38 @@ class ResponseHook:
     def sender(self, send: Callable[[Any], Awaitable[None]], /) -> Callable[[Any], Awaitable[None]]:
         """The hook as an ASGI `send` around another one, for responses that are sent in messages."""
 
+class HeaderHook(ResponseHook):
+    """Adds the same header pairs to every response; one object serves all requests."""
+
+    def __init__(
+        self,
+        pairs: list[tuple[bytes, bytes]],
+        *,
+        unless: tuple[bytes, ...] = (),
+        otherwise: Callable[[list[tuple[bytes, bytes]]], None] | None = None,
+    ) -> None:
+        """A hook that adds `pairs`.
+
+        unless: where a response has a header whose name begins with one of these, `otherwise` is called to edit the
+            headers instead. Not "content-…".
+
+        Raises ValueError for what is no header.
+        """
+
+class ScopeHook(ResponseHook):
+    """Stands for the hook of a middleware that puts something into the scope, until somebody asks for the scope.
+
+    Where nobody does, what would have been put there has no effect on the response.
+    """
+
+    def open(self, scope: dict[str, Any], /) -> ResponseHook:
+        """Put it into the scope, and return the hook for the response; called at most once for a request."""
+
 class BodyHook(ResponseHook):
     """A hook that changes bodies, too; it overrides `whole` and `sender`."""
+
+    least: int
+    """The size in bytes from which a whole body can be changed: for a smaller one `whole` is not called."""
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, /) -> bytes | Awaitable[bytes]:
         """Edit the raw headers of a complete response, and return the body to send."""

@@ -9,7 +9,7 @@ A verb that may have to wait returns None when it is done, or an awaitable.
 
 import logging
 
-from turboapi._speedups.headers cimport find_header, find_headers
+from turboapi._speedups.headers cimport check_headers, find_header, find_headers
 from turboapi._speedups.query cimport parse_cookies, parse_query
 
 
@@ -32,6 +32,33 @@ cdef class ResponseHook:
             await send(message)
 
         return hooked_send
+
+
+cdef class HeaderHook(ResponseHook):
+    def __init__(self, list pairs, *, tuple unless=(), otherwise=None):
+        check_headers(pairs)
+        self.pairs = pairs
+        self.unless = unless
+        self.otherwise = otherwise
+
+    cdef bint is_enough(self, list headers) except -1:
+        """Whether the pairs just have to be added to these."""
+        cdef tuple pair
+        for pair in headers:
+            if (<bytes> pair[0]).startswith(self.unless):
+                return False
+        return True
+
+    def head(self, int status, list headers):
+        if not self.unless or self.is_enough(headers):
+            headers += self.pairs
+        else:
+            self.otherwise(headers)
+
+
+cdef class ScopeHook(ResponseHook):
+    def open(self, scope):
+        raise NotImplementedError
 
 
 cdef class BodyHook(ResponseHook):
@@ -71,6 +98,15 @@ cdef class Exchange:
         """The ASGI scope of this request; the same dict each time."""
         raise NotImplementedError
 
+    cdef dict known_scope(self):
+        """The scope, if somebody has asked for it."""
+        return self.state
+
+    cdef int go_inside(self) except -1:
+        """The request has come through all middleware."""
+        self.inside = True
+        return 0
+
     cpdef bytes header(self, bytes name):
         """The first value of a header, or None."""
         return find_header(self.headers, name)
@@ -106,10 +142,44 @@ cdef class Exchange:
     # --- what middleware still has to do with the response ------------------------------------------------------------
 
     cdef int add_hook(self, ResponseHook hook) except -1:
+        if isinstance(hook, ScopeHook) and not self.defers(<ScopeHook> hook):
+            hook = (<ScopeHook> hook).open(self.scope())
         if self.hooks is None:
             self.hooks = []
         self.hooks.append(hook)
         return 0
+
+    cdef bint defers(self, ScopeHook hook):
+        """Whether a hook can wait until somebody asks for the scope, and then is opened."""
+        return False
+
+    cdef int open_hooks(self) except -1:
+        """Let the hooks that have waited for the scope see it."""
+        cdef list hooks = self.hooks
+        cdef Py_ssize_t index
+        if hooks is not None:
+            for index in range(len(hooks)):
+                if isinstance(hooks[index], ScopeHook):
+                    hooks[index] = (<ScopeHook> hooks[index]).open(self.state)
+        return 0
+
+    cdef list hooked_extra(self, list extra, Py_ssize_t size):
+        """`extra` header pairs of a JSON response, with what the hooks add; None: one of them has to see the response."""
+        cdef list headers = [] if extra is None else list(extra)
+        cdef Py_ssize_t index = len(self.hooks)
+        while index > 0:
+            index -= 1
+            hook = self.hooks[index]
+            if type(hook) is HeaderHook:
+                if (<HeaderHook> hook).unless and headers and not (<HeaderHook> hook).is_enough(headers):
+                    return None
+                headers += (<HeaderHook> hook).pairs
+            elif isinstance(hook, BodyHook):
+                if size >= (<BodyHook> hook).least:
+                    return None
+            elif not isinstance(hook, ScopeHook):
+                return None
+        return headers
 
     cdef object run_hooks(self, int status, list headers, object body):
         """Let the hooks edit a complete response, innermost first: its body, or an awaitable of it."""
@@ -131,6 +201,8 @@ cdef class Exchange:
         if hooks is None:
             return
         for hook in reversed(hooks):
+            if type(hook) is HeaderHook:
+                continue
             try:
                 hook.end(error)
             except Exception:
@@ -149,6 +221,8 @@ cdef object _run_hooks(list hooks, Py_ssize_t index, int status, list headers, o
         hook = hooks[index]
         if not isinstance(hook, BodyHook):
             hook.head(status, headers)
+            continue
+        if len(body) < (<BodyHook> hook).least:
             continue
         body = hook.whole(status, headers, body)
         if type(body) is not bytes:

@@ -7,6 +7,7 @@ cdef enum:
     WRITE_NO_DATE = 32
     WRITE_NO_SERVER = 64
 
+cdef bint is_json_head(int status, list headers, bytes body) except -1
 cdef list json_headers(int status, bytes body, list extra)
 cdef bytes json_response(int status, bytes body, list extra, int flags)
 cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags)

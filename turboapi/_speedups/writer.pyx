@@ -22,6 +22,8 @@ for _status in range(100, 600):
 for _known in HTTPStatus:
     _LINES[_known.value] = b"HTTP/1.1 %d %s\r\n" % (_known.value, _known.phrase.encode("ascii"))
 
+cdef bytes _LENGTH_NAME = b"content-length"
+cdef tuple _JSON_TYPE = (b"content-type", b"application/json")
 cdef bytes _JSON_LINE = b"content-type: application/json\r\n"
 cdef bytes _SERVER_LINE = b"server: turboapi\r\n"
 cdef bytes _CLOSE_LINE = b"connection: close\r\n"
@@ -146,11 +148,29 @@ cdef bytes json_response(int status, bytes body, list extra, int flags):
 
 cdef list json_headers(int status, bytes body, list extra):
     """The header pairs of such a response, for those who send it in another way."""
-    cdef list headers = [(b"content-length", b"%d" % len(body))] if allows_body(status) else []
-    headers.append((b"content-type", b"application/json"))
+    cdef list headers = [(_LENGTH_NAME, _digits(PyBytes_GET_SIZE(body)))] if allows_body(status) else []
+    headers.append(_JSON_TYPE)
     if extra is not None:
         headers += extra
     return headers
+
+
+cdef bint is_json_head(int status, list headers, bytes body) except -1:
+    """Whether header pairs begin with those of `json_headers`, and nobody has put others in their place."""
+    if len(headers) < 2 or headers[1] is not _JSON_TYPE or (<tuple> headers[0])[0] is not _LENGTH_NAME:
+        return False
+    return (<tuple> headers[0])[1] == _digits(PyBytes_GET_SIZE(body)) and allows_body(status) and status != 205
+
+
+cdef bytes _digits(size_t number):
+    cdef char text[24]
+    cdef char* at = text + 24
+    while True:
+        at -= 1
+        at[0] = <char> (48 + number % 10)
+        number //= 10
+        if number == 0:
+            return PyBytes_FromStringAndSize(at, text + 24 - at)
 
 
 cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags):

@@ -7,7 +7,7 @@ forwards the rest of it:
     client <- send <- dispatch's response <- stream <- inner application (task)
     client -> receive -> _CachedRequest.wrapped_receive -> inner application
 
-On the built-in server the inner application is what is left of the compiled pipeline, begun by `Inside.start`; a
+On the built-in server the inner application is what is left of the compiled pipeline, begun by `Inside.call_next`; a
 response that is complete at once is taken over as it is, and only one that comes in parts goes through a stream.
 """
 
@@ -17,14 +17,14 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import aclosing
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from turboapi._speedups import Exchange, InnerExchange, Inside, Layer
+from turboapi._speedups import DispatchLayer, Exchange, Inside, Layer
 from turboapi._utils import create_collapsing_task_group
 from turboapi.exceptions import ClientDisconnect
 from turboapi.middleware.hooks import NativeMiddleware
@@ -36,7 +36,6 @@ __all__ = ["BaseHTTPMiddleware", "DispatchFunction", "RequestResponseEndpoint"]
 
 RequestResponseEndpoint = Callable[[Request], Awaitable[Response]]
 DispatchFunction = Callable[[Request, RequestResponseEndpoint], Awaitable[Response]]
-_DISPATCH = 2
 
 BodyStreamGenerator = AsyncGenerator[bytes | MutableMapping[str, Any], None]
 AsyncContentStream = AsyncIterable[str | bytes | memoryview | MutableMapping[str, Any]]
@@ -49,10 +48,8 @@ class _CachedRequest(Request):
     that it does not wait for one forever. Then comes the disconnect, as from a server.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        super().__init__(scope, receive, send)
-        self._wrapped_rcv_disconnected = False
-        self._wrapped_rcv_consumed = False
+    _wrapped_rcv_disconnected = False
+    _wrapped_rcv_consumed = False
 
     async def wrapped_receive(self) -> Message:
         """Receive for the inner application."""
@@ -190,77 +187,35 @@ class _Downstream:
         return {"type": "http.disconnect"} if self.response_sent.is_set() else message
 
 
-class _InnerDownstream(_Downstream):
-    """The same behind a layer of the built-in server: inside is the rest of the pipeline."""
+class _LayerRequest(_CachedRequest):
+    """The same on the built-in server, which makes it without a call, and a scope for it only if somebody looks."""
 
-    def __init__(self, inside: Inside, request: _CachedRequest, send: Send) -> None:
-        self.inside = inside
-        self.request = request
-        self.client_send = send
-        self.error: Exception | None = None
-        self.exchange: InnerExchange | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.head: Message | None = None
-        self.info: Mapping[str, Any] | None = None
-        self.lends_body = False  # to the route, which then has read it
+    _exchange: Exchange
+
+    @cached_property
+    def scope(self) -> Any:  # type: ignore[override]
+        return self._exchange.scope()
+
+
+class _InnerDownstream(Inside, _Downstream):
+    """What is inside of a layer of the built-in server, as far as its response is not complete at once."""
+
+    info: Mapping[str, Any] | None = None
+    is_closed = False
 
     @cached_property
     def response_sent(self) -> anyio.Event:  # type: ignore[override]  # made when somebody waits for it
         return anyio.Event()
 
-    async def call_next(self, request: Request) -> Response:
-        """Start what is inside and return its response as soon as it has begun."""
-        body = self.take_body()
-        self.exchange, self.task = self.inside.start(
-            body, self.receive_or_disconnect, self.send, self.progress, self.response_sent_wait
-        )
-        exchange = self.exchange
-        if self.head is not None:
-            self.progress()
-        while not exchange.ended and exchange.whole is None and self.head is None:
-            self.waiter = asyncio.get_running_loop().create_future()
-            await self.waiter
-        if self.lends_body and exchange.inside:
-            self.request._stream_consumed = self.request._wrapped_rcv_consumed = True
-        if exchange.whole is not None:
-            return _InnerResponse(exchange.status, exchange.response_headers, exchange.whole)
-        if self.head is not None:
-            response = _StreamingResponse(content=self.body_stream(), status_code=self.head["status"], info=self.info)
-            response.raw_headers = self.head.get("headers", [])
-            return response
-        if exchange.error is None:
-            raise RuntimeError("No response returned.")
-        raise exchange.error
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether what is inside answered at once, and nothing is left of it."""
-        return self.task is None and (self.exchange is None or self.exchange.error is None)
-
-    def take_body(self) -> bytes | None:
-        """Return the body for what is inside; None where it is to be received."""
-        request = self.request
-        if getattr(request, "_body", None) is not None:
-            request._wrapped_rcv_consumed = True
-            return request._body
-        if request._stream_consumed:
-            request._wrapped_rcv_consumed = True
-            return b""
-        if not self.inside.needs_body or request._receive != self.inside.receive:
-            return None
-        self.lends_body = True
-        return self.inside.body
-
-    def progress(self) -> None:
-        """The response has begun, or everything inside has ended."""
-        if self.head is not None and self.exchange is not None and self.exchange.ended:
-            self.send_stream.close()  # there is no more of it
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-    def response_sent_wait(self) -> Awaitable[None]:
+    def wait_until_sent(self) -> Awaitable[None]:
         return self.response_sent.wait()
+
+    def stream_response(self) -> Response:
+        """Return the response that comes in parts."""
+        head = self.head
+        response = _StreamingResponse(content=self.body_stream(), status_code=head["status"], info=self.info)
+        response.raw_headers = head.get("headers", [])
+        return response
 
     async def send(self, message: Message) -> None:
         """Send for what is inside, whose response comes in parts."""
@@ -268,7 +223,7 @@ class _InnerDownstream(_Downstream):
             case "http.response.debug":
                 self.info = message["info"]
             case "http.response.early_hint":
-                await self.client_send(message)
+                await self.forward(message)
             case "http.response.start":
                 await checkpoint()  # as a stream makes one, before it takes anything
                 self.send_stream, self.receive_stream = anyio.create_memory_object_stream[Message]()
@@ -276,6 +231,10 @@ class _InnerDownstream(_Downstream):
                 self.progress()
             case _:
                 await super().send(message)
+
+    def close_stream(self) -> None:
+        """There are no more parts."""
+        self.send_stream.close()
 
     def close(self) -> None:
         """Tell the application that its response is over, sent or discarded."""
@@ -286,14 +245,14 @@ class _InnerDownstream(_Downstream):
 
     async def finish(self) -> None:
         """Let what is inside end: its background tasks, its dependencies' exit code. Raises what it raises."""
-        if self.task is not None and (settled := self.inside.settle()) is not None:
+        if self.task is not None and (settled := self.settle()) is not None:
             await settled
         self.close()
         if self.task is not None:
             await asyncio.wait([self.task])
-        exchange = self.exchange
-        if exchange is not None and exchange.error is not None and (exchange.started or exchange.whole is not None):
-            raise exchange.error
+        inner = self.inner
+        if inner is not None and inner.error is not None and (inner.started or inner.whole is not None):
+            raise inner.error
 
     async def cancel(self) -> None:
         """End what is inside: nobody waits for it any more."""
@@ -332,28 +291,15 @@ class BaseHTTPMiddleware(NativeMiddleware):
 
     def layer(self) -> Layer | None:
         """Return the layer; None if `__call__` is overridden."""
-        return None if self.has_own(BaseHTTPMiddleware, "__call__") else Layer(_DISPATCH, self._answer, self)
-
-    async def _answer(self, exchange: Exchange, inside: Inside) -> None:
-        """Answer a request on the built-in server."""
-        scope, receive, send = exchange.scope(), cast(Any, exchange).receive, cast(Any, exchange).send
-        request = _CachedRequest(scope, receive, send)
-        downstream = _InnerDownstream(inside, request, send)
-        try:
-            response = await self.dispatch_func(request, downstream.call_next)
-            if type(response) is _InnerResponse and response.is_plain and not inside.changes_bodies:
-                pending = inside.answer(response.status_code, response.raw_headers, response.whole)
-                if pending is not None:
-                    await pending
-            elif inside.is_native(response):
-                await inside.reply(response)
-            else:
-                await response(scope, request.wrapped_receive, send)
-        except BaseException:
-            await downstream.cancel()
-            raise
-        if not downstream.has_ended:
-            await downstream.finish()
+        if self.has_own(BaseHTTPMiddleware, "__call__"):
+            return None
+        return DispatchLayer(
+            self.dispatch_func,
+            self,
+            inside_class=_InnerDownstream,
+            request_class=_LayerRequest,
+            response_class=_InnerResponse,
+        )
 
     async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Return the response to `request`; subclasses override it."""
@@ -396,21 +342,16 @@ class _StreamingResponse(Response):
 
 
 class _InnerResponse(_StreamingResponse):
-    """A response that was complete at once: its body becomes a stream only for those who look at it as one."""
+    """A response that was complete at once: its body becomes a stream only for those who look at it as one.
 
-    def __init__(self, status_code: int, headers: list[tuple[bytes, bytes]], whole: bytes) -> None:
-        self.info = None
-        self.status_code = status_code
-        self.raw_headers = headers
-        self.background = None
-        self.media_type = None
-        self.whole = whole
-        self._iterator: Any = None
+    The built-in server makes it without a call, and sets `status_code`, `raw_headers` and `whole`.
+    """
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the body is still what it was, and nothing is to be done after it."""
-        return self._iterator is None and self.background is None
+    info = None
+    background = None
+    media_type = None
+    whole: bytes
+    _iterator: Any = None
 
     @property
     def body_iterator(self) -> Any:

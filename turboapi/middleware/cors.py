@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 from turboapi._speedups import Layer
 from turboapi.datastructures import Headers, MutableHeaders
-from turboapi.middleware.hooks import Exchange, NativeMiddleware, ResponseHook
+from turboapi.middleware.hooks import Exchange, HeaderHook, NativeMiddleware
 from turboapi.responses import PlainTextResponse, Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +22,8 @@ ALL_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUER
 SAFELISTED_HEADERS = {"Accept", "Accept-Language", "Content-Language", "Content-Type"}
 
 _ALLOW_ORIGIN = b"access-control-allow-origin"
+_VARY_ORIGIN = (b"vary", b"Origin")
+_KEPT_ORIGINS = 128
 _PREFLIGHT_VARY = ", ".join(
     (
         "Origin",
@@ -72,13 +74,10 @@ class CORSMiddleware(NativeMiddleware):
         self.allow_private_network = allow_private_network
         self.simple_headers = self._build_simple_headers(expose_headers)
         self.preflight_headers = self._build_preflight_headers(header_names, max_age)
-        self._raw_simple_headers = [
-            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()
-        ]
-        # An explicit origin takes the place of "*", or stands behind the other headers.
-        simple = self._raw_simple_headers
-        self._around_explicit_origin = ([], simple[1:]) if self.allow_all_origins else (simple, [])
-        self._without_origin = _CORSHook(self, None)
+        self._simple = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()]
+        self._without_origin = self._hook(None, [])
+        self._with_any_origin = self._hook("", self._simple)
+        self._explicit_hook = functools.lru_cache(maxsize=_KEPT_ORIGINS)(self._make_explicit_hook)
 
     def _build_simple_headers(self, expose_headers: Collection[str]) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -118,14 +117,30 @@ class CORSMiddleware(NativeMiddleware):
         overridden = self.has_own(CORSMiddleware, "__call__", "simple_response", "send", "allow_explicit_origin")
         return None if overridden else self.hook_layer()
 
-    def before(self, exchange: Exchange) -> Response | ResponseHook:
+    def before(self, exchange: Exchange) -> Response | HeaderHook:
         """Answer a preflight request, or leave the hook that adds the headers."""
         origin = exchange.header(b"origin")
         if origin is None:
             return self._without_origin
         if exchange.method == "OPTIONS" and exchange.header(b"access-control-request-method") is not None:
             return self.preflight_response(request_headers=Headers(raw=exchange.headers))
-        return _CORSHook(self, origin.decode("latin-1"))
+        if not self.preflight_explicit_allow_origin:
+            return self._with_any_origin
+        name = origin.decode("latin-1")
+        return self._explicit_hook(name) if self.is_allowed_origin(origin=name) else self._hook(name, self._simple)
+
+    def _make_explicit_hook(self, origin: str) -> HeaderHook:
+        # An explicit origin takes the place of "*", or stands behind the other headers.
+        before, after = ([], self._simple[1:]) if self.allow_all_origins else (self._simple, [])
+        return self._hook(origin, [*before, (_ALLOW_ORIGIN, origin.encode("latin-1")), *after])
+
+    def _hook(self, origin: str | None, pairs: list[tuple[bytes, bytes]]) -> HeaderHook:
+        """Return what adds `pairs` and Vary to a response without such headers; to others, what `origin` calls for."""
+        return HeaderHook(
+            [*pairs, _VARY_ORIGIN],
+            unless=(b"vary", b"access-control-"),
+            otherwise=lambda headers: self._add_headers(MutableHeaders(raw=headers), origin),
+        )
 
     def is_allowed_origin(self, origin: str) -> bool:
         """Whether pages of `origin` may read responses."""
@@ -202,27 +217,3 @@ class CORSMiddleware(NativeMiddleware):
         headers["Access-Control-Allow-Origin"] = origin
         headers.add_vary_header("Origin")
 
-
-class _CORSHook(ResponseHook):
-    """Adds the headers to a response that is no answer to a preflight request."""
-
-    __slots__ = ("middleware", "origin")
-
-    def __init__(self, middleware: CORSMiddleware, origin: str | None) -> None:
-        self.middleware = middleware
-        self.origin = origin
-
-    def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        middleware, origin = self.middleware, self.origin
-        for name, _ in headers:
-            if name == b"vary" or name.startswith(b"access-control-"):
-                middleware._add_headers(MutableHeaders(raw=headers), origin)
-                return
-        # PERF: none of the headers is there yet, so nothing has to be replaced.
-        if origin is not None:
-            if middleware.preflight_explicit_allow_origin and middleware.is_allowed_origin(origin=origin):
-                before, after = middleware._around_explicit_origin
-                headers += [*before, (_ALLOW_ORIGIN, origin.encode("latin-1")), *after]
-            else:
-                headers += middleware._raw_simple_headers
-        headers.append((b"vary", b"Origin"))

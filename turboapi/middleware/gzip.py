@@ -147,10 +147,9 @@ class _CompressionHook(BodyHook):
     def __init__(self, middleware: GZipMiddleware, accepts_gzip: bool) -> None:
         self.middleware = middleware
         self.accepts_gzip = accepts_gzip
+        self.least = middleware.minimum_size
 
     def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes | Awaitable[bytes]:
-        if len(body) < self.middleware.minimum_size:
-            return body
         responder = self.middleware.make_responder(self.accepts_gzip)
         if responder.exempts(status, headers):
             return body

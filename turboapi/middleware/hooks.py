@@ -10,16 +10,24 @@ from collections.abc import Awaitable
 from inspect import iscoroutinefunction
 from typing import Any, cast
 
-from turboapi._speedups import AS_ASGI, AsgiExchange, BodyHook, Exchange, Layer, ResponseHook
+from turboapi._speedups import AS_ASGI, AsgiExchange, BodyHook, Exchange, HeaderHook, Layer, ResponseHook, ScopeHook
 from turboapi.responses import Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["AS_ASGI", "BodyHook", "Exchange", "Found", "HookMiddleware", "NativeMiddleware", "ResponseHook"]
+__all__ = [
+    "AS_ASGI",
+    "BodyHook",
+    "Exchange",
+    "Found",
+    "HeaderHook",
+    "HookMiddleware",
+    "NativeMiddleware",
+    "ResponseHook",
+    "ScopeHook",
+]
 
 Found = None | Response | ResponseHook
 """What a hook may return: nothing more to do, the answer, or what to do with the answer."""
-
-_HOOK, _ASYNC_HOOK = 0, 1
 
 
 class NativeMiddleware:
@@ -41,7 +49,7 @@ class NativeMiddleware:
     def hook_layer(self) -> Layer:
         """Return the layer that calls `before`."""
         before = cast(Any, self).before
-        return Layer(_ASYNC_HOOK if iscoroutinefunction(before) else _HOOK, before, self)
+        return Layer(before, self, is_async=iscoroutinefunction(before))
 
 
 class HookMiddleware(NativeMiddleware):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from turboapi._speedups import Layer
 from turboapi.datastructures import MutableHeaders, Secret
-from turboapi.middleware.hooks import Exchange, NativeMiddleware, ResponseHook
+from turboapi.middleware.hooks import Exchange, NativeMiddleware, ResponseHook, ScopeHook
 from turboapi.requests import HTTPConnection
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -70,6 +70,7 @@ class SessionMiddleware(NativeMiddleware):
             "partitioned": partitioned,
         }
         self.security_flags = "; ".join(flag for flag, is_set in flags.items() if is_set)
+        self._hook = _OpeningHook(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -89,10 +90,9 @@ class SessionMiddleware(NativeMiddleware):
         """Return the layer; None if `__call__` is overridden."""
         return None if self.has_own(SessionMiddleware, "__call__") else self.hook_layer()
 
-    def before(self, exchange: Exchange) -> ResponseHook:
-        """Put the session into the scope, and leave the hook that sends it back."""
-        scope = exchange.scope()
-        return _SessionHook(self, scope, self._open_session(scope))
+    def before(self, exchange: Exchange) -> ScopeHook:
+        """Leave the hook that puts the session into the scope, if somebody looks there, and sends it back."""
+        return self._hook
 
     def _open_session(self, scope: Scope) -> bool:
         """Put the session into the scope; whether there was one."""
@@ -123,6 +123,16 @@ class SessionMiddleware(NativeMiddleware):
 
     def _cookie(self, value: str, lifetime: str) -> str:
         return f"{self.session_cookie}={value}; path={self.path}; {lifetime}{self.security_flags}"
+
+
+class _OpeningHook(ScopeHook):
+    """Puts the session into the scope."""
+
+    def __init__(self, middleware: SessionMiddleware) -> None:
+        self.middleware = middleware
+
+    def open(self, scope: Scope) -> ResponseHook:
+        return _SessionHook(self.middleware, scope, self.middleware._open_session(scope))
 
 
 class _SessionHook(ResponseHook):
