@@ -525,14 +525,19 @@ class MutableHeaders(Headers):
 
     def __setitem__(self, key: str, value: str) -> None:
         """Replace the header in the place where it first occurs, or append it."""
-        pair = _encode_pair(key, value)
-        places = self._places(pair[0])
-        if not places:
+        name = key.lower().encode("latin-1")
+        pair = (name, value.encode("latin-1"))
+        # PERF: nearly always it is not there.
+        for present, _ in self._list:
+            if present == name:
+                break
+        else:
             self._list.append(pair)
             return
-        for index in reversed(places[1:]):
+        first, *others = self._places(name)
+        for index in reversed(others):
             del self._list[index]
-        self._list[places[0]] = pair
+        self._list[first] = pair
 
     def __delitem__(self, key: str) -> None:
         """Remove every occurrence; nothing happens when there is none."""
