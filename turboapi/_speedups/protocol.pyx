@@ -17,6 +17,17 @@ import httptools
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0
+    #endif
+    """
+    ssize_t send(int fd, const void* data, size_t size, int flags) nogil
+    int MSG_DONTWAIT
+    int MSG_NOSIGNAL
+
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.exchange import Settings
@@ -149,6 +160,7 @@ cdef class HttpProtocol(Connection):
 
     def __init__(self, Hub hub):
         self.hub = hub
+        self.socket = -1
         self.loop = hub.loop
         self.runner = hub.runner
         self.settings = hub.settings
@@ -166,6 +178,7 @@ cdef class HttpProtocol(Connection):
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        self.socket = _plain_socket(transport)
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
@@ -187,6 +200,7 @@ cdef class HttpProtocol(Connection):
             self.forget_queue()
         # The parser holds this object's methods, and the exchange may outlive the connection.
         self.transport = self.parser = self.feed = None
+        self.socket = -1
         self.gathered = []
 
     def eof_received(self):
@@ -381,7 +395,7 @@ cdef class HttpProtocol(Connection):
         if self.settings.limit_body and self.announced > self.settings.limit_body:
             self.refuse(413)
             return None
-        exchange.method = <str> _METHODS.get(method) or method.decode("ascii")
+        exchange.method = "GET" if method == b"GET" else <str> _METHODS.get(method) or method.decode("ascii")
         if exchange.method == "CONNECT":
             self.refuse(501)
             return None
@@ -589,7 +603,24 @@ cdef class HttpProtocol(Connection):
             if self.gathered_size > GATHER_LIMIT:
                 self.flush()
         else:
-            self.transport.write(data)
+            self.put(data)
+        return 0
+
+    cdef int put(self, bytes data) except -1:
+        """Hand bytes to the socket as far as it takes them at once, and the rest to the transport.
+
+        PERF: a transport would do the same, later and with more ado. It closes the socket only after `connection_lost`.
+        """
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t sent
+        if self.socket >= 0 and size and (not self.is_buffered or not self.transport.get_write_buffer_size()):
+            sent = send(self.socket, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+            self.is_buffered = sent != size
+            if not self.is_buffered:
+                return 0
+            if sent > 0:
+                data = data[sent:]
+        self.transport.write(data)
         return 0
 
     cdef int push(self) except -1:
@@ -601,7 +632,7 @@ cdef class HttpProtocol(Connection):
         if gathered and self.transport is not None:
             self.gathered = []
             self.gathered_size = 0
-            self.transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+            self.put(gathered[0] if len(gathered) == 1 else b"".join(gathered))
         return 0
 
     cdef object drain(self):
@@ -615,6 +646,7 @@ cdef class HttpProtocol(Connection):
         """Close when everything written has been sent."""
         if self.transport is not None and not self.closed:
             self.flush()
+            self.socket = -1
             self.transport.close()
         return 0
 
@@ -623,6 +655,7 @@ cdef class HttpProtocol(Connection):
         if self.transport is None or self.closed:
             return 0
         self.flush()
+        self.socket = -1
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
@@ -639,6 +672,7 @@ cdef class HttpProtocol(Connection):
             if not self.busy:
                 self.forget_queue()
             self.flush()
+            self.socket = -1
             self.transport.abort()
         return 0
 
@@ -701,6 +735,12 @@ cdef class HttpProtocol(Connection):
             self.process()
         else:
             self.close()
+
+
+cdef int _plain_socket(object transport) except -2:
+    """The descriptor of the socket that carries exactly the bytes written to the transport, or -1."""
+    socket = transport.get_extra_info("socket")
+    return -1 if socket is None or transport.get_extra_info("sslcontext") is not None else socket.fileno()
 
 
 cdef object _address(object name):

@@ -22,7 +22,11 @@ for _status in range(100, 600):
 for _known in HTTPStatus:
     _LINES[_known.value] = b"HTTP/1.1 %d %s\r\n" % (_known.value, _known.phrase.encode("ascii"))
 
+cdef enum:
+    DIGITS = 24                 # room for those of any size_t
+
 cdef bytes _LENGTH_NAME = b"content-length"
+cdef bytes _LENGTH_START = b"content-length: "
 cdef tuple _JSON_TYPE = (b"content-type", b"application/json")
 cdef bytes _JSON_LINE = b"content-type: application/json\r\n"
 cdef bytes _SERVER_LINE = b"server: turboapi\r\n"
@@ -70,6 +74,16 @@ cdef bytes _line(int status):
     return b"HTTP/1.1 %d \r\n" % status
 
 
+cdef inline char* _digits_before(char* end, size_t number) noexcept:
+    """Write a number in decimal so that it ends before `end`: where it begins."""
+    while True:
+        end -= 1
+        end[0] = <char> (48 + number % 10)
+        number //= 10
+        if number == 0:
+            return end
+
+
 cdef inline char* _put(char* at, bytes part) noexcept:
     memcpy(at, PyBytes_AS_STRING(part), PyBytes_GET_SIZE(part))
     return at + PyBytes_GET_SIZE(part)
@@ -104,8 +118,9 @@ cdef bytes _write(int status, list headers, bytes type_line, Py_ssize_t length, 
     cdef bytes server = b"" if flags & WRITE_NO_SERVER else _SERVER_LINE
     cdef bytes connection = b""
     cdef bytes framing = b""
-    cdef char digits[48]
-    cdef int digits_size = 0
+    cdef char text[DIGITS]
+    cdef char* digits = text + DIGITS
+    cdef Py_ssize_t length_size = 0
     cdef bytes result
     cdef char* at
     if flags & WRITE_CLOSE:
@@ -115,17 +130,24 @@ cdef bytes _write(int status, list headers, bytes type_line, Py_ssize_t length, 
     if flags & WRITE_CHUNKED:
         framing = _CHUNKED_LINE
     if flags & WRITE_LENGTH:
-        digits_size = snprintf(digits, 48, b"content-length: %zd\r\n", length)
+        digits = _digits_before(digits, length)
+        length_size = PyBytes_GET_SIZE(_LENGTH_START) + (text + DIGITS - digits) + 2
     cdef Py_ssize_t total = (
         PyBytes_GET_SIZE(line) + PyBytes_GET_SIZE(date) + PyBytes_GET_SIZE(server) + PyBytes_GET_SIZE(connection)
-        + PyBytes_GET_SIZE(framing) + digits_size + PyBytes_GET_SIZE(type_line) + PyBytes_GET_SIZE(body) + 2
+        + PyBytes_GET_SIZE(framing) + length_size + PyBytes_GET_SIZE(type_line) + PyBytes_GET_SIZE(body) + 2
     )
     if headers is not None:
         total += _measure(headers)
     result = PyBytes_FromStringAndSize(NULL, total)
     at = _put(_put(_put(PyBytes_AS_STRING(result), line), date), server)
-    memcpy(at, digits, digits_size)
-    at = _put(at + digits_size, type_line)
+    if length_size:
+        at = _put(at, _LENGTH_START)
+        memcpy(at, digits, text + DIGITS - digits)
+        at += text + DIGITS - digits
+        at[0] = 13
+        at[1] = 10
+        at += 2
+    at = _put(at, type_line)
     if headers is not None:
         at = _put_pairs(at, headers)
     at = _put(_put(at, connection), framing)
@@ -163,14 +185,9 @@ cdef bint is_json_head(int status, list headers, bytes body) except -1:
 
 
 cdef bytes _digits(size_t number):
-    cdef char text[24]
-    cdef char* at = text + 24
-    while True:
-        at -= 1
-        at[0] = <char> (48 + number % 10)
-        number //= 10
-        if number == 0:
-            return PyBytes_FromStringAndSize(at, text + 24 - at)
+    cdef char text[DIGITS]
+    cdef char* digits = _digits_before(text + DIGITS, number)
+    return PyBytes_FromStringAndSize(digits, text + DIGITS - digits)
 
 
 cdef bytes response_head(int status, list headers, Py_ssize_t length, int flags):
