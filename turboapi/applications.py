@@ -8,6 +8,7 @@ import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, ParamSpec, Unpack, cast
 
 from turboapi import params
@@ -393,6 +394,7 @@ class TurboAPI(Verbs, Starlette):
         serve(self, **options)
 
 
+_KEPT_HANDLERS = 256
 _OWN_CALL = TurboAPI.__call__  # instrumentations replace this one, too
 
 
@@ -418,6 +420,7 @@ class _ErrorAnswers:
         self.class_handlers = ExceptionMiddleware(app, expected)._exception_handlers
         self.unexpected = ServerErrorMiddleware(app, unexpected, app.debug)
         self.found_keys: dict[Any, dict[str, Any]] = {}
+        self.found_handlers: dict[Any, Callable[[Request, Exception], Awaitable[Any]] | None] = {}
         self.scope_keys = {"app": app, **({"root_path": app.root_path} if app.root_path else {})}
 
     def layers(self, layers: list[Layer]) -> Layers | None:
@@ -474,15 +477,26 @@ class _ErrorAnswers:
         raise exc
 
     async def _answer_expected(self, exchange: Any, exc: Exception) -> None:
-        handler = lookup_exception_handler(self.class_handlers, self.status_handlers, exc)
-        if handler is None:
+        call = self._find_handler(exc)
+        if call is None:
             raise exc
         if exchange.started:
             raise RuntimeError("Caught handled exception, but response already started.") from exc
-        response = await _call_handler(handler, exchange.get_request(Request), exc)
+        response = await call(exchange.get_request(Request), exc)
         if response is not None:
             await reply(HOOKS, exchange, response)
         exc.__traceback__ = None  # an exception that is raised again and again would collect tracebacks
+
+    def _find_handler(self, exc: Exception) -> Callable[[Request, Exception], Awaitable[Any]] | None:
+        """Return what calls the handler for an exception; None without one."""
+        status = getattr(exc, "status_code", None)
+        key = (type(exc), status if isinstance(status, int) else None)
+        if key not in self.found_handlers:
+            if len(self.found_handlers) >= _KEPT_HANDLERS:  # somebody makes exception classes as he goes
+                self.found_handlers.clear()
+            handler = lookup_exception_handler(self.class_handlers, self.status_handlers, exc)
+            self.found_handlers[key] = None if handler is None else _awaitable(handler)
+        return self.found_handlers[key]
 
     async def unexpected_only(self, exchange: Any, exc: Exception) -> None:
         """Answer for the server: outside of all middleware."""
@@ -503,7 +517,7 @@ class _ErrorAnswers:
         logger.error("Exception in %s %s", exchange.method, exchange.path, exc_info=exc)
 
 
-def _call_handler(handler: ExceptionHandler, request: Request, exc: Exception) -> Awaitable[Any]:
-    if is_async_callable(handler):
-        return cast(Awaitable[Any], cast(Any, handler)(request, exc))
-    return run_in_threadpool(cast(Any, handler), request, exc)
+def _awaitable(handler: Any) -> Callable[[Request, Exception], Awaitable[Any]]:
+    """Return the handler itself, or what calls it in a worker thread."""
+    call = handler if is_async_callable(handler) else partial(run_in_threadpool, handler)
+    return cast("Callable[[Request, Exception], Awaitable[Any]]", call)

@@ -163,6 +163,8 @@ class _JSONEncoder:
     def encode(self, obj: Any, include: IncEx | None = None, exclude: IncEx | None = None) -> Any:
         if self.custom_encoder and (encoder := self._custom_encoder_for(obj)) is not None:
             return encoder(obj)
+        if type(obj) in _SCALARS:  # PERF: what most objects are, before everything that they are not
+            return obj
         if isinstance(obj, BaseModel):
             return self._encode_model(obj, _as_set(include), _as_set(exclude))
         if is_dataclass(obj):

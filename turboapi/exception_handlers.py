@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from turboapi._speedups.serialize import plain_json
 from turboapi.encoders import jsonable_encoder
 from turboapi.exceptions import RequestValidationError, StarletteHTTPException, WebSocketRequestValidationError
 from turboapi.requests import Request
@@ -27,7 +28,10 @@ async def http_exception_handler(request: Request, exc: StarletteHTTPException) 
 
 async def request_validation_exception_handler(request: Request, exc: RequestValidationError) -> JSONResponse:
     """Answer 422 with the list of errors."""
-    return JSONResponse({"detail": jsonable_encoder(exc.errors())}, status_code=422)
+    errors = exc.errors()
+    # PERF: nearly always the encoder would only make a copy of them.
+    detail = jsonable_encoder(errors) if plain_json(errors) is None else errors
+    return JSONResponse({"detail": detail}, status_code=422)
 
 
 async def websocket_request_validation_exception_handler(

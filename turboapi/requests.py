@@ -15,6 +15,7 @@ from typing import Any, Generic, NoReturn, cast
 import anyio
 from typing_extensions import TypeVar
 
+from turboapi._speedups import Exchange
 from turboapi._speedups.query import parse_cookies
 from turboapi._utils import AwaitableOrContextManager, AwaitableOrContextManagerWrapper
 from turboapi.datastructures import URL, Address, FormData, Headers, QueryParams, State
@@ -67,12 +68,26 @@ def cookie_parser(cookie_string: str) -> dict[str, str]:
 StateT = TypeVar("StateT", bound=Mapping[str, Any] | State, default=State)
 
 
+class _ScopeOfExchange:
+    """The scope of a request that the compiled core has made: asked for when somebody looks at it, and then kept."""
+
+    def __get__(self, request: Any, owner: type[Any] | None = None) -> Any:
+        if request is None:
+            return self
+        request.scope = scope = request._exchange.scope()
+        return scope
+
+
 class HTTPConnection(Mapping[str, Any], Generic[StateT]):
     """What a `Request` and a `WebSocket` have in common. As a mapping it is its ASGI scope."""
+
+    scope: Scope = cast(Any, _ScopeOfExchange())
 
     def __init__(self, scope: Scope, receive: Receive | None = None) -> None:
         assert scope["type"] in ("http", "websocket")
         self.scope = scope
+
+    _exchange: Exchange  # only of requests that the compiled core has made
 
     def __getitem__(self, key: str) -> Any:
         return self.scope[key]
@@ -193,6 +208,7 @@ async def empty_send(message: Message) -> NoReturn:
 class Request(HTTPConnection[StateT]):
     """An HTTP request. Its body can be streamed once, or read whole and then looked at again as often as needed."""
 
+    # Defaults for requests that are made without a call.
     _form: FormData | None = None
     _stream_consumed = False
     _is_disconnected = False
@@ -202,6 +218,9 @@ class Request(HTTPConnection[StateT]):
         self.scope = scope
         self._receive = receive
         self._send = send
+        self._stream_consumed = False
+        self._is_disconnected = False
+        self._form = None
 
     @property
     def method(self) -> str:

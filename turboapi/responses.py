@@ -30,6 +30,7 @@ import anyio
 import anyio.to_thread
 from typing_extensions import deprecated
 
+from turboapi._speedups.serialize import plain_json
 from turboapi._utils import create_collapsing_task_group
 from turboapi.background import BackgroundTask
 from turboapi.concurrency import iterate_in_threadpool
@@ -271,6 +272,9 @@ class JSONResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """Return `content` as JSON bytes."""
+        plain = plain_json(content)
+        if plain is not None:
+            return plain
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 

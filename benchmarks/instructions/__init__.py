@@ -1,1 +1,1 @@
-"""Instructions per request, counted by callgrind: a gate that a noisy machine cannot fool. See `benchmarks/README.md`."""
+"""Instructions per request, counted by callgrind: a gate that no noise can fool. See `benchmarks/README.md`."""

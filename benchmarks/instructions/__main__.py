@@ -1,7 +1,7 @@
-"""Count the instructions that the server takes for a request of each kind, and compare with the counts that are kept.
+"""Count the instructions that the server takes for a request of each kind, and compare with the counts kept.
 
-`python -m benchmarks.instructions [--update] [ROW …]`. Exit code 1: a row takes more than `TOLERANCE` above its count in
-`benchmarks/results/instructions.json`. `--update` writes that file instead; a change that needs it says why in its commit.
+`python -m benchmarks.instructions [--update] [ROW …]`. Exit code 1: a row takes more than `TOLERANCE` above its count
+in `benchmarks/results/instructions.json`. `--update` writes that file instead; the commit says why it had to be.
 
 Counts of one Python version say nothing about another, nor does one kind of processor about another: they are kept
 for each by itself, and where none are kept, none are compared.
@@ -68,7 +68,8 @@ def main() -> None:
     known = list(rows())
     if unknown := [name for name in options.rows if name not in known]:
         parser.error(f"unknown row: {', '.join(unknown)}; known are: {', '.join(known)}")
-    environment = f"{platform.python_implementation()} {'.'.join(platform.python_version_tuple()[:2])} {platform.machine()}"
+    major, minor, _ = platform.python_version_tuple()
+    environment = f"{platform.python_implementation()} {major}.{minor} {platform.machine()}"
     everything: dict[str, dict[str, int]] = json.loads(KEPT.read_text()) if KEPT.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
         counts = count([name for name in known if not options.rows or name in options.rows], folder)

@@ -178,6 +178,8 @@ cdef class Endpoint:
         """The argument list of an endpoint without dependencies; None: something is not plainly right."""
         cdef list values = self.call.collect(exchange, None, self.hooks.request_class)
         if values is None:
+            if self.body_kind == BODY_NONE:
+                raise self.invalid(exchange.errors, self.hooks.undefined, exchange)
             exchange.errors = None
         elif self.body_kind == BODY_DIRECT:
             body = self._decode(exchange)

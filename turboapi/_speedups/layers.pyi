@@ -12,22 +12,40 @@ AS_ASGI: Final[Any]
 """What a hook returns for a request that its middleware has to answer as an ASGI application."""
 
 class Layer:
-    """One middleware."""
+    """One middleware: a hook layer, unless it is a `DispatchLayer`."""
 
-    def __init__(self, kind: int, call: Callable[..., Any], app: Any) -> None:
-        """A layer.
+    def __init__(self, call: Callable[[Exchange], Any], app: Any, *, is_async: bool = False) -> None:
+        """A hook layer.
 
-        kind: 0, `call(exchange)` returns None, a ResponseHook, a Response or AS_ASGI; 1, the same, to be awaited;
-            2, `call(exchange, inside)` is awaited and answers the exchange.
+        call: returns None, a ResponseHook, a Response or AS_ASGI for an exchange; an awaitable of it if `is_async`.
         app: the same middleware as an ASGI application around the others; has it inside as `.app`.
         """
 
     @property
-    def kind(self) -> int: ...
-    @property
     def call(self) -> Callable[..., Any]: ...
     @property
     def app(self) -> Any: ...
+    @property
+    def is_async(self) -> bool: ...
+
+class DispatchLayer(Layer):
+    """A middleware that is a function of the request and `call_next`."""
+
+    def __init__(
+        self,
+        call: Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]],
+        app: Any,
+        *,
+        inside_class: type[Inside],
+        request_class: type[Any],
+        response_class: type[Any],
+    ) -> None:
+        """A dispatch layer; instances of the three classes are made without calling these.
+
+        inside_class: has the methods for responses in parts besides.
+        request_class: of what `call` is given; its `_exchange`, `_receive` and `_send` are set.
+        response_class: of a response that is complete at once; `status_code`, `raw_headers` and `whole` are set.
+        """
 
 class Layers:
     """The middleware of a site, outermost first."""
@@ -84,50 +102,43 @@ class InnerExchange(AsgiExchange):
     async def send(self, message: Any) -> None:
         """ASGI `send`, through the hooks of the layers on this side."""
 
-    def keep(self, status: int, headers: list[tuple[bytes, bytes]], body: Any) -> None:
-        """Keep a complete response."""
+    async def send_unhooked(self, message: Any) -> None:
+        """ASGI `send` behind all hooks."""
 
 class Inside:
-    """What is inside of a dispatch layer, for one request."""
+    """What is inside of a dispatch layer, for one request.
+
+    A subclass adds what is needed where it has to wait or answers in parts: `send`, `receive_or_disconnect`,
+    `stream_response`, `close_stream`, `wait_until_sent`, `finish` and `cancel`.
+    """
+
+    head: Any
+    """The message by which a response in parts has started."""
 
     @property
-    def changes_bodies(self) -> bool:
-        """Whether a layer outside changes bodies: then it matters in which parts they come."""
+    def exchange(self) -> Exchange:
+        """The exchange outside of the layer."""
 
     @property
-    def needs_body(self) -> bool:
-        """Whether the whole body is at hand because the route needs it."""
+    def inner(self) -> InnerExchange | None:
+        """The exchange inside; None before `call_next`."""
 
     @property
-    def body(self) -> bytes | None: ...
+    def task(self) -> asyncio.Task[None] | None:
+        """The task in which it goes on; None: it has ended, or not begun."""
+
     @property
-    def receive(self) -> Callable[[], Awaitable[Any]]:
-        """ASGI `receive` of the outer exchange."""
+    def request(self) -> Any:
+        """What the dispatch function sees."""
 
-    def start(
-        self,
-        body: bytes | None,
-        receive: Callable[[], Awaitable[Any]],
-        send: Callable[[Any], Awaitable[None]],
-        progress: Callable[[], None],
-        sent: Callable[[], Awaitable[None]],
-    ) -> tuple[InnerExchange, asyncio.Task[None] | None]:
-        """Start it, in a task of its own: the exchange in which the response will be, and the task if it has to wait.
+    async def call_next(self, request: Any) -> Any:
+        """Start it, in a task of its own, and return its response as soon as that has begun."""
 
-        body: the whole body; None: it is to be received.
-        send: takes the messages of a response that is not complete at once.
-        progress: called when such a response is there, and at the end.
-        sent: the awaitable for the moment at which the response has been sent.
-        """
-
-    def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> Awaitable[None] | None:
-        """Answer the outer exchange by a complete response: None, or an awaitable."""
+    def progress(self) -> None:
+        """The response has begun, or everything inside has ended."""
 
     def settle(self) -> Awaitable[None] | None:
         """None, or an awaitable for the moment at which the answer has been sent through the layers outside."""
 
-    def is_native(self, response: Any) -> bool:
-        """Whether `reply` may answer by the response without calling it."""
-
-    def reply(self, response: Any) -> Awaitable[None]:
-        """Answer the outer exchange by a Response."""
+    def forward(self, message: Any) -> Awaitable[None]:
+        """An awaitable that sends a message as part of the outer response."""

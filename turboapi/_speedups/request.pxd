@@ -44,7 +44,7 @@ cdef class Exchange:
     cdef list query_pairs(self)
     cdef dict cookies(self)
     cdef int add_errors(self, list found) except -1
-    cpdef object get_request(self, object factory)
+    cpdef object get_request(self, object cls)
     cpdef dict scope(self)
     cdef dict known_scope(self)
     cdef int go_inside(self) except -1

@@ -36,6 +36,9 @@ class HeaderHook(ResponseHook):
         Raises ValueError for what is no header.
         """
 
+    def head(self, status: int, headers: list[tuple[bytes, bytes]], /) -> None:
+        """Add the pairs."""
+
 class ScopeHook(ResponseHook):
     """Stands for the hook of a middleware that puts something into the scope, until somebody asks for the scope.
 
@@ -90,8 +93,8 @@ class Exchange:
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The request's header pairs, names in lower case, as received otherwise."""
 
-    def get_request(self, factory: Callable[..., Any]) -> Any:
-        """The framework's Request for this exchange, made once by `factory(scope, receive, send)`.
+    def get_request(self, cls: type[Any]) -> Any:
+        """The framework's Request for this exchange, an instance of `cls` that is made once.
 
         It is forgotten when the exchange has ended.
         """

@@ -88,10 +88,17 @@ cdef class Exchange:
         self.errors.extend(found)
         return 0
 
-    cpdef object get_request(self, object factory):
-        """The framework's Request for this exchange: made once, by `factory(scope, receive, send)`."""
+    cpdef object get_request(self, object cls):
+        """The framework's Request for this exchange, made once.
+
+        PERF: nobody calls it. It has `_exchange` in place of its scope, and takes it from there when somebody looks at it.
+        """
         if self.request is None:
-            self.request = factory(self.scope(), self.receive, self.send)
+            request = cls.__new__(cls)
+            request._exchange = self
+            request._receive = self.receive
+            request._send = self.send
+            self.request = request
         return self.request
 
     cpdef dict scope(self):

@@ -24,7 +24,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from turboapi._speedups import DispatchLayer, Exchange, Inside, Layer
+from turboapi._speedups import DispatchLayer, Inside, Layer
 from turboapi._utils import create_collapsing_task_group
 from turboapi.exceptions import ClientDisconnect
 from turboapi.middleware.hooks import NativeMiddleware
@@ -187,21 +187,10 @@ class _Downstream:
         return {"type": "http.disconnect"} if self.response_sent.is_set() else message
 
 
-class _LayerRequest(_CachedRequest):
-    """The same on the built-in server, which makes it without a call, and a scope for it only if somebody looks."""
-
-    _exchange: Exchange
-
-    @cached_property
-    def scope(self) -> Any:  # type: ignore[override]
-        return self._exchange.scope()
-
-
-class _InnerDownstream(Inside, _Downstream):
+class _InnerDownstream(Inside, _Downstream):  # type: ignore[override]
     """What is inside of a layer of the built-in server, as far as its response is not complete at once."""
 
     info: Mapping[str, Any] | None = None
-    is_closed = False
 
     @cached_property
     def response_sent(self) -> anyio.Event:  # type: ignore[override]  # made when somebody waits for it
@@ -297,7 +286,7 @@ class BaseHTTPMiddleware(NativeMiddleware):
             self.dispatch_func,
             self,
             inside_class=_InnerDownstream,
-            request_class=_LayerRequest,
+            request_class=_CachedRequest,
             response_class=_InnerResponse,
         )
 

@@ -74,7 +74,9 @@ class CORSMiddleware(NativeMiddleware):
         self.allow_private_network = allow_private_network
         self.simple_headers = self._build_simple_headers(expose_headers)
         self.preflight_headers = self._build_preflight_headers(header_names, max_age)
-        self._simple = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()]
+        self._simple = [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.simple_headers.items()
+        ]
         self._without_origin = self._hook(None, [])
         self._with_any_origin = self._hook("", self._simple)
         self._explicit_hook = functools.lru_cache(maxsize=_KEPT_ORIGINS)(self._make_explicit_hook)
@@ -216,4 +218,3 @@ class CORSMiddleware(NativeMiddleware):
         """Allow exactly the origin that asks."""
         headers["Access-Control-Allow-Origin"] = origin
         headers.add_vary_header("Origin")
-
