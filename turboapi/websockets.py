@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from enum import Enum
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from turboapi.exceptions import WebSocketDisconnect
 from turboapi.requests import HTTPConnection, StateT
@@ -28,6 +28,8 @@ class WebSocketState(Enum):
     CONNECTED = 1
     DISCONNECTED = 2
     RESPONSE = 3
+
+    __hash__ = object.__hash__  # each message looks its state up, and the hash of Enum is a function in Python
 
 
 class WebSocketDisconnected(RuntimeError):
@@ -108,17 +110,13 @@ class WebSocket(HTTPConnection[StateT]):
         if message["type"] not in transitions:
             _raise_unexpected(transitions, message["type"])
         self.application_state = transitions[message["type"]]
-        if state is WebSocketState.CONNECTED:
-            await self._send_connected(message)
-            return
         if state is WebSocketState.RESPONSE and not message.get("more_body", False):
             self.application_state = WebSocketState.DISCONNECTED
-        await self._send(message)
-
-    async def _send_connected(self, message: Message) -> None:
         try:
             await self._send(message)
         except OSError as exc:
+            if state is not WebSocketState.CONNECTED:
+                raise
             self.application_state = WebSocketState.DISCONNECTED
             raise WebSocketDisconnect(code=1006) from exc
 
@@ -130,12 +128,9 @@ class WebSocket(HTTPConnection[StateT]):
             await self.receive()
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers or []})
 
-    async def _receive_data(self) -> Message:
-        if self.application_state != WebSocketState.CONNECTED:
+    def _require_accepted(self) -> None:
+        if self.application_state is not WebSocketState.CONNECTED:
             raise WebSocketDisconnected('WebSocket is not connected. Need to call "accept" first.')
-        message = await self.receive()
-        self._raise_on_disconnect(message)
-        return message
 
     def _raise_on_disconnect(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
@@ -143,16 +138,26 @@ class WebSocket(HTTPConnection[StateT]):
 
     async def receive_text(self) -> str:
         """Return the next text message."""
-        return cast(str, (await self._receive_data())["text"])
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
+        text: str = message["text"]
+        return text
 
     async def receive_bytes(self) -> bytes:
         """Return the next binary message."""
-        return cast(bytes, (await self._receive_data())["bytes"])
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
+        data: bytes = message["bytes"]
+        return data
 
     async def receive_json(self, mode: str = "text") -> Any:
         """Return the next message parsed as JSON; `mode` says whether it is a `text` or a `binary` one."""
         _check_mode(mode)
-        message = await self._receive_data()
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
         return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
 
     async def iter_text(self) -> AsyncIterator[str]:
