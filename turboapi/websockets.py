@@ -32,30 +32,34 @@ class WebSocketState(Enum):
     __hash__ = object.__hash__  # each message looks its state up, and the hash of Enum is a function in Python
 
 
+# On Python 3.11 each look at a member through its class is a slow one.
+_CONNECTING, _CONNECTED, _DISCONNECTED, _RESPONSE = WebSocketState
+
+
 class WebSocketDisconnected(RuntimeError):
     """The WebSocket was used before it was accepted or after it was closed."""
 
 
 # What the application may send, by its state: the message type and the state it leads to.
 _SEND_TRANSITIONS: dict[WebSocketState, dict[str, WebSocketState]] = {
-    WebSocketState.CONNECTING: {
-        "websocket.accept": WebSocketState.CONNECTED,
-        "websocket.close": WebSocketState.DISCONNECTED,
-        "websocket.http.response.start": WebSocketState.RESPONSE,
+    _CONNECTING: {
+        "websocket.accept": _CONNECTED,
+        "websocket.close": _DISCONNECTED,
+        "websocket.http.response.start": _RESPONSE,
     },
-    WebSocketState.CONNECTED: {
-        "websocket.send": WebSocketState.CONNECTED,
-        "websocket.close": WebSocketState.DISCONNECTED,
+    _CONNECTED: {
+        "websocket.send": _CONNECTED,
+        "websocket.close": _DISCONNECTED,
     },
-    WebSocketState.RESPONSE: {"websocket.http.response.body": WebSocketState.RESPONSE},
+    _RESPONSE: {"websocket.http.response.body": _RESPONSE},
 }
 
 # The same for what the server may deliver, by the state of the client.
 _RECEIVE_TRANSITIONS: dict[WebSocketState, dict[str, WebSocketState]] = {
-    WebSocketState.CONNECTING: {"websocket.connect": WebSocketState.CONNECTED},
-    WebSocketState.CONNECTED: {
-        "websocket.receive": WebSocketState.CONNECTED,
-        "websocket.disconnect": WebSocketState.DISCONNECTED,
+    _CONNECTING: {"websocket.connect": _CONNECTED},
+    _CONNECTED: {
+        "websocket.receive": _CONNECTED,
+        "websocket.disconnect": _DISCONNECTED,
     },
 }
 
@@ -84,8 +88,8 @@ class WebSocket(HTTPConnection[StateT]):
         assert scope["type"] == "websocket"
         self._receive = receive
         self._send = send
-        self.client_state = WebSocketState.CONNECTING
-        self.application_state = WebSocketState.CONNECTING
+        self.client_state = _CONNECTING
+        self.application_state = _CONNECTING
 
     async def receive(self) -> Message:
         """Return the next ASGI message from the client."""
@@ -110,26 +114,26 @@ class WebSocket(HTTPConnection[StateT]):
         if message["type"] not in transitions:
             _raise_unexpected(transitions, message["type"])
         self.application_state = transitions[message["type"]]
-        if state is WebSocketState.RESPONSE and not message.get("more_body", False):
-            self.application_state = WebSocketState.DISCONNECTED
+        if state is _RESPONSE and not message.get("more_body", False):
+            self.application_state = _DISCONNECTED
         try:
             await self._send(message)
         except OSError as exc:
-            if state is not WebSocketState.CONNECTED:
+            if state is not _CONNECTED:
                 raise
-            self.application_state = WebSocketState.DISCONNECTED
+            self.application_state = _DISCONNECTED
             raise WebSocketDisconnect(code=1006) from exc
 
     async def accept(
         self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
     ) -> None:
         """Complete the handshake, with the chosen `subprotocol` and extra response `headers`."""
-        if self.client_state == WebSocketState.CONNECTING:
+        if self.client_state == _CONNECTING:
             await self.receive()
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers or []})
 
     def _require_accepted(self) -> None:
-        if self.application_state is not WebSocketState.CONNECTED:
+        if self.application_state is not _CONNECTED:
             raise WebSocketDisconnected('WebSocket is not connected. Need to call "accept" first.')
 
     def _raise_on_disconnect(self, message: Message) -> None:
