@@ -3,8 +3,8 @@
 `python -m benchmarks.micro.websocket [--seconds S] [--size BYTES] [--sockets N] [server ...]`
 
 The same endpoint, `send_text(await receive_text())`, runs on each server in turn, pinned to core 0. The client has
-core 1: each of its sockets sends its next message when it has the echo of the last, without compression. What is counted
-is the CPU time of the server's process.
+core 1: each of its sockets sends its next message when it has the echo of the last, without compression. What is
+counted is the CPU time of the server's process.
 """
 
 import argparse

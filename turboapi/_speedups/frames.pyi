@@ -17,8 +17,8 @@ class BrokenFrame(Exception):
 class FrameReader:
     """Reads what one client sends: masked frames, of which messages are put together.
 
-    Text is UTF-8, or refused at the end of the first frame that shows that it is not. What it keeps of unfinished frames
-    and messages is what has come, and never more than `max_size`.
+    Text is UTF-8, or refused at the end of the first frame that shows that it is not. What it keeps of unfinished
+    frames and messages is what has come, and never more than `max_size`.
     """
 
     def __init__(self, max_size: int, inflate: _Inflate | None = None) -> None:

@@ -43,4 +43,4 @@ cdef class Channel:
     cdef int _read_one(self) except -1
     cdef int _wake_now(self) except -1
     cdef bytes _frame(self, object message)
-    cpdef pause_reading(self, bint pause)
+    cdef int _pause_reading(self, bint pause) except -1

@@ -129,7 +129,6 @@ cdef class Channel:
             self._wake_now()
 
     def read_on(self):
-        """Read what is there; see `_read_on`."""
         self._read_on()
         if self.inbox:
             self.wake()
@@ -137,13 +136,12 @@ cdef class Channel:
     cdef int _read_on(self) except -1:
         """Read what is there, unless the application has enough to do; the client waits as long as it has."""
         if self.is_early:
-            self.pause_reading(PyBytes_GET_SIZE(self.reader.data) > HIGH_WATER)
-            return 0
+            return self._pause_reading(PyBytes_GET_SIZE(self.reader.data) > HIGH_WATER)
         while not self.is_deaf and not self._is_full() and self._read_one():
             pass
         if self.is_deaf:
             self.reader.clear()
-        self.pause_reading(self._is_full())
+        self._pause_reading(self._is_full())
         if self.is_lost and not self.reader.has_more():
             self.all_read()
         return 0
@@ -170,13 +168,17 @@ cdef class Channel:
     cdef bint _is_full(self) except -1:
         return self.is_open and (self.waiting > HIGH_WATER or len(self.inbox) >= self.limit)
 
-    cpdef pause_reading(self, bint pause):
+    def pause_reading(self, bint pause):
+        self._pause_reading(pause)
+
+    cdef int _pause_reading(self, bint pause) except -1:
         if pause != self.read_paused and not self.is_lost:
             self.read_paused = pause
             if pause:
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
+        return 0
 
     async def receive(self):
         """ASGI `receive`: the next message; the last one, `websocket.disconnect`, again and again."""
