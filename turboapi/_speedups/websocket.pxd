@@ -1,4 +1,5 @@
 from turboapi._speedups.frames cimport FrameReader
+from turboapi._speedups.outlet cimport Outlet
 
 
 cdef class Channel
@@ -35,6 +36,7 @@ cdef class Channel:
     cdef public dict goodbye            # what `receive` gives behind the inbox, from then on; None: nothing yet
     cdef readonly list arrivals         # of those who wait in `receive`
     # what goes out
+    cdef Outlet outlet
     cdef readonly bint write_paused
     cdef list writable                  # futures of those who wait in `send`
 

@@ -107,7 +107,7 @@ class Channel:
         """
 
     def write(self, data: bytes) -> None:
-        """Give bytes to the transport, as long as it takes them."""
+        """Write bytes, as long as the transport is not closed."""
 
     def pause_writing(self) -> None:
         """The client is slow to read: `send` waits."""

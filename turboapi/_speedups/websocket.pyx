@@ -12,6 +12,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 
 from turboapi._speedups.frames cimport BINARY, CLOSE, TEXT, FrameReader, frame
 from turboapi._speedups.frames import BrokenFrame
+from turboapi._speedups.outlet cimport new_outlet
 
 cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
@@ -111,6 +112,7 @@ cdef class Channel:
     def __init__(self, loop, transport, FrameReader reader, max_queue, deflate=None):
         self.loop = loop
         self.transport = transport
+        self.outlet = new_outlet(transport)
         self.reader = reader
         self.deflate = deflate
         self.limit = max_queue
@@ -225,7 +227,7 @@ cdef class Channel:
         if self.is_open and not self.is_lost and message["type"] == "websocket.send":
             data = self._frame(message)
             if data:
-                self.transport.write(data)
+                self.outlet.write(data)
         else:
             self.send_other(message)
 
@@ -246,9 +248,9 @@ cdef class Channel:
         return frame(opcode, data)
 
     def write(self, bytes data):
-        """Give bytes to the transport, as long as it takes them."""
+        """Write bytes, as long as the transport is not closed."""
         if data and not self.is_lost:
-            self.transport.write(data)
+            self.outlet.write(data)
 
     def pause_writing(self):
         self.write_paused = True
