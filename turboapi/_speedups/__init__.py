@@ -12,6 +12,7 @@ One request goes down this list::
                   HANDLER
     serialize       result -> JSON
     writer        status, headers, body -> bytes
+    outlet        bytes -> socket
     tasks         runs all of that; a Task only where something has to be waited for
 
 A WebSocket leaves it at the protocol: there `frames` reads messages, which `websocket` passes to and from ASGI.
