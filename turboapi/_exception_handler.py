@@ -54,7 +54,8 @@ def wrap_app_handling_exceptions(app: ASGIApp, conn: Request | WebSocket) -> ASG
             await send(message)
 
         try:
-            await app(scope, receive, sender)
+            # Nothing that is sent to a WebSocket begins a response, and each message would go through here.
+            await app(scope, receive, send if scope["type"] == "websocket" else sender)
         except Exception as exc:
             handler = lookup_exception_handler(exception_handlers, status_handlers, exc)
             if handler is None:

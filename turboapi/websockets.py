@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from enum import Enum
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from turboapi.exceptions import WebSocketDisconnect
 from turboapi.requests import HTTPConnection, StateT
@@ -29,6 +29,12 @@ class WebSocketState(Enum):
     DISCONNECTED = 2
     RESPONSE = 3
 
+    __hash__ = object.__hash__  # each message looks its state up, and the hash of Enum is a function in Python
+
+
+# On Python 3.11 each look at a member through its class is a slow one.
+_CONNECTING, _CONNECTED, _DISCONNECTED, _RESPONSE = WebSocketState
+
 
 class WebSocketDisconnected(RuntimeError):
     """The WebSocket was used before it was accepted or after it was closed."""
@@ -36,24 +42,24 @@ class WebSocketDisconnected(RuntimeError):
 
 # What the application may send, by its state: the message type and the state it leads to.
 _SEND_TRANSITIONS: dict[WebSocketState, dict[str, WebSocketState]] = {
-    WebSocketState.CONNECTING: {
-        "websocket.accept": WebSocketState.CONNECTED,
-        "websocket.close": WebSocketState.DISCONNECTED,
-        "websocket.http.response.start": WebSocketState.RESPONSE,
+    _CONNECTING: {
+        "websocket.accept": _CONNECTED,
+        "websocket.close": _DISCONNECTED,
+        "websocket.http.response.start": _RESPONSE,
     },
-    WebSocketState.CONNECTED: {
-        "websocket.send": WebSocketState.CONNECTED,
-        "websocket.close": WebSocketState.DISCONNECTED,
+    _CONNECTED: {
+        "websocket.send": _CONNECTED,
+        "websocket.close": _DISCONNECTED,
     },
-    WebSocketState.RESPONSE: {"websocket.http.response.body": WebSocketState.RESPONSE},
+    _RESPONSE: {"websocket.http.response.body": _RESPONSE},
 }
 
 # The same for what the server may deliver, by the state of the client.
 _RECEIVE_TRANSITIONS: dict[WebSocketState, dict[str, WebSocketState]] = {
-    WebSocketState.CONNECTING: {"websocket.connect": WebSocketState.CONNECTED},
-    WebSocketState.CONNECTED: {
-        "websocket.receive": WebSocketState.CONNECTED,
-        "websocket.disconnect": WebSocketState.DISCONNECTED,
+    _CONNECTING: {"websocket.connect": _CONNECTED},
+    _CONNECTED: {
+        "websocket.receive": _CONNECTED,
+        "websocket.disconnect": _DISCONNECTED,
     },
 }
 
@@ -82,8 +88,8 @@ class WebSocket(HTTPConnection[StateT]):
         assert scope["type"] == "websocket"
         self._receive = receive
         self._send = send
-        self.client_state = WebSocketState.CONNECTING
-        self.application_state = WebSocketState.CONNECTING
+        self.client_state = _CONNECTING
+        self.application_state = _CONNECTING
 
     async def receive(self) -> Message:
         """Return the next ASGI message from the client."""
@@ -108,34 +114,27 @@ class WebSocket(HTTPConnection[StateT]):
         if message["type"] not in transitions:
             _raise_unexpected(transitions, message["type"])
         self.application_state = transitions[message["type"]]
-        if state is WebSocketState.CONNECTED:
-            await self._send_connected(message)
-            return
-        if state is WebSocketState.RESPONSE and not message.get("more_body", False):
-            self.application_state = WebSocketState.DISCONNECTED
-        await self._send(message)
-
-    async def _send_connected(self, message: Message) -> None:
+        if state is _RESPONSE and not message.get("more_body", False):
+            self.application_state = _DISCONNECTED
         try:
             await self._send(message)
         except OSError as exc:
-            self.application_state = WebSocketState.DISCONNECTED
+            if state is not _CONNECTED:
+                raise
+            self.application_state = _DISCONNECTED
             raise WebSocketDisconnect(code=1006) from exc
 
     async def accept(
         self, subprotocol: str | None = None, headers: Iterable[tuple[bytes, bytes]] | None = None
     ) -> None:
         """Complete the handshake, with the chosen `subprotocol` and extra response `headers`."""
-        if self.client_state == WebSocketState.CONNECTING:
+        if self.client_state == _CONNECTING:
             await self.receive()
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers or []})
 
-    async def _receive_data(self) -> Message:
-        if self.application_state != WebSocketState.CONNECTED:
+    def _require_accepted(self) -> None:
+        if self.application_state is not _CONNECTED:
             raise WebSocketDisconnected('WebSocket is not connected. Need to call "accept" first.')
-        message = await self.receive()
-        self._raise_on_disconnect(message)
-        return message
 
     def _raise_on_disconnect(self, message: Message) -> None:
         if message["type"] == "websocket.disconnect":
@@ -143,16 +142,26 @@ class WebSocket(HTTPConnection[StateT]):
 
     async def receive_text(self) -> str:
         """Return the next text message."""
-        return cast(str, (await self._receive_data())["text"])
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
+        text: str = message["text"]
+        return text
 
     async def receive_bytes(self) -> bytes:
         """Return the next binary message."""
-        return cast(bytes, (await self._receive_data())["bytes"])
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
+        data: bytes = message["bytes"]
+        return data
 
     async def receive_json(self, mode: str = "text") -> Any:
         """Return the next message parsed as JSON; `mode` says whether it is a `text` or a `binary` one."""
         _check_mode(mode)
-        message = await self._receive_data()
+        self._require_accepted()
+        message = await self.receive()
+        self._raise_on_disconnect(message)
         return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
 
     async def iter_text(self) -> AsyncIterator[str]:

@@ -1,10 +1,16 @@
 """The way from HTTP to a WebSocket and out of it, byte by byte, with a clock and a client that do as the test says."""
 
 import asyncio
+import contextvars
+import gc
 import logging
 import re
 
+import anyio
 import pytest
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame as LibraryFrame
+from websockets.frames import Opcode
 
 from tests.wire.frames import (
     ACCEPT,
@@ -368,11 +374,10 @@ def test_what_was_read_before_the_client_left_is_delivered(site):
 
     here = site(app, websockets={"ws_max_queue": 1})
     gate = here.loop.create_future()
-    # Where messages may be compressed a read is taken in slices, as long as the application follows.
-    peer = here.connect().feed(request("GET /ws HTTP/1.1", *UPGRADE, "Sec-WebSocket-Extensions: permessage-deflate"))
+    peer = here.connect().feed(HANDSHAKE)
     peer.feed(frame(TEXT, b"a") * 5000 + close(4000, b"bye"))
     [connection] = here.hub.websockets
-    assert len(connection._inbox) < 5000
+    assert len(connection.inbox) == 1
     peer.leave()
     here.call(gate.set_result, None)
     assert events[:-1] == [receives("a")] * 5000
@@ -384,8 +389,198 @@ def test_endless_empty_fragments_take_no_memory(site):
     peer = opened(here).feed(frame(TEXT, b"a", fin=False))
     peer.feed(frame(CONTINUATION, fin=False) * 10000)
     connection = next(iter(here.hub.websockets))
-    assert connection._part == b"a" and not connection._inbox
+    assert connection.reader.held == 1 and not connection.inbox
     assert frames(peer.feed(frame(CONTINUATION, b"b"))) == [Frame(TEXT, b"ab")]
+
+
+# --- who waits for a message ------------------------------------------------------------------------------------------
+
+
+def test_the_application_has_answered_when_a_read_returns(site):
+    """No turn of the loop lies between a message and who waits for it."""
+    here = site()
+    peer = opened(here)
+    answers = []
+
+    def read():
+        peer.protocol.data_received(frame(TEXT, b"one") + frame(TEXT, b"two"))
+        answers.extend(frames(peer))
+
+    here.call(read)
+    assert answers == [Frame(TEXT, b"one"), Frame(TEXT, b"two")]
+
+
+def test_the_application_goes_on_in_its_own_task_and_context(site):
+    variable = contextvars.ContextVar("variable")
+    seen = []
+
+    async def app(scope, receive, send):
+        variable.set("mine")
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            seen.append((asyncio.current_task(), variable.get()))
+
+    here = site(app)
+    peer = opened(here).feed(frame(TEXT, b"one"), frame(TEXT, b"two"))
+    [task] = here.hub.runner.suspended
+    peer.leave()
+    assert seen == [(task, "mine")] * 2
+
+
+def accepting(conversation):
+    """An application that accepts and goes on with `conversation(receive, send)`."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await conversation(receive, send)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    return app
+
+
+def test_one_who_waits_may_be_cancelled_and_loses_nothing(site):
+    seen = []
+
+    async def conversation(receive, send):
+        for message in (None, "why"):
+            waiting = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            waiting.cancel(message)
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await waiting
+            assert waiting.cancelled()
+            seen.append(caught.value.args)
+        with anyio.CancelScope() as scope:
+            asyncio.get_running_loop().call_soon(scope.cancel)
+            await receive()
+        seen.append(scope.cancelled_caught)
+        seen.append(await receive())
+
+    here = site(accepting(conversation))
+    peer = opened(here)
+    assert seen == [(), ("why",), True]
+    peer.feed(frame(TEXT, b"one"))
+    assert seen[3:] == [receives("one")]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_of_several_who_wait_each_gets_a_message(site, count):
+    seen = []
+
+    async def conversation(receive, send):
+        seen.extend(await asyncio.gather(*(receive() for _ in range(3))))
+
+    peer = opened(site(accepting(conversation)))
+    messages = [frame(TEXT, b"%d" % number) for number in range(3)]
+    peer.feed(b"".join(messages[:count]), *messages[count:])
+    assert seen == [receives(str(number)) for number in range(3)]
+
+
+def test_one_who_is_woken_may_cancel_another(site):
+    seen = []
+
+    async def first(receive, others):
+        seen.append(await receive())
+        others[0].cancel()
+
+    async def conversation(receive, send):
+        others = []
+        task = asyncio.ensure_future(first(receive, others))
+        await asyncio.sleep(0)
+        others.append(asyncio.ensure_future(receive()))
+        await task
+        with pytest.raises(asyncio.CancelledError):
+            await others[0]
+        seen.append(await receive())
+
+    peer = opened(site(accepting(conversation)))
+    peer.feed(frame(TEXT, b"one") + frame(TEXT, b"two"))
+    assert seen == [receives("one"), receives("two")]
+
+
+def test_one_who_makes_room_wakes_the_others_later(site):
+    """What is read while a task runs reaches another task when that one has its turn."""
+    seen = []
+
+    async def other(receive):
+        seen.append(await receive())
+
+    async def conversation(receive, send):
+        await gate
+        task = asyncio.ensure_future(other(receive))
+        seen.append(await receive())
+        await task
+
+    here = site(accepting(conversation), websockets={"ws_max_queue": 1})
+    gate = here.loop.create_future()
+    opened(here).feed(frame(TEXT, b"one") + frame(TEXT, b"two"))
+    here.call(gate.set_result, None)
+    assert seen == [receives("one"), receives("two")]
+
+
+def test_system_exit_behind_a_message_ends_the_loop(site):
+    """A transport would log it and go on."""
+
+    async def conversation(receive, send):
+        await receive()
+        raise SystemExit(3)
+
+    def read():
+        peer.protocol.data_received(frame(TEXT, b"stop"))
+        returned.append(True)
+
+    returned = []
+    here = site(accepting(conversation))
+    peer = opened(here)
+    with pytest.raises(SystemExit):
+        here.call(read)
+    assert returned
+    gc.collect()
+    [error] = here.loop.errors
+    assert error["message"].endswith("exception was never retrieved")
+    here.loop.errors.clear()
+
+
+def test_a_receive_that_is_never_resumed_is_forgotten(site):
+    async def conversation(receive, send):
+        for _ in range(3):
+            waiting = receive()
+            waiting.send(None)
+            waiting.close()
+
+    here = site(accepting(conversation))
+    peer = opened(here).feed(frame(TEXT, b"one"))
+    assert peer.open
+
+
+def test_messages_leave_nothing_behind(site):
+    """Whole and in fragments, packed or not, with pings, and receivers that are cancelled."""
+    packing = PerMessageDeflate(False, False, 12, 12)
+
+    async def conversation(receive, send):
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+            waiting = asyncio.ensure_future(receive())
+            await asyncio.sleep(0)
+            waiting.cancel()
+
+    def packed(number):
+        return LibraryFrame(Opcode.TEXT, b"%d" % number).serialize(mask=True, extensions=[packing])
+
+    here = site(accepting(conversation))
+    peer = here.connect().feed(request("GET /ws HTTP/1.1", *UPGRADE, "Sec-WebSocket-Extensions: permessage-deflate"))
+    counts = []
+    for _ in range(3):
+        for number in range(200):
+            peer.feed(frame(TEXT, b"half", fin=False) + frame(PING) + frame(CONTINUATION, b"%d" % number))
+            peer.feed(packed(number))
+        peer.transport.writes.clear()
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[2] - counts[1] < 50
 
 
 # --- clients that leave -----------------------------------------------------------------------------------------------

@@ -12,7 +12,10 @@ One request goes down this list::
                   HANDLER
     serialize       result -> JSON
     writer        status, headers, body -> bytes
+    outlet        bytes -> socket
     tasks         runs all of that; a Task only where something has to be waited for
+
+A WebSocket leaves it at the protocol: there `frames` reads messages, which `websocket` passes to and from ASGI.
 
 Nothing here knows decorators, annotations or OpenAPI: `turboapi._plan.endpoint` freezes a route into these objects.
 """
@@ -23,10 +26,12 @@ try:
     from turboapi._speedups.dependencies import Visit
     from turboapi._speedups.endpoint import Endpoint, Hooks, Site, answer_500, log_and_answer_500, reply, routes_epoch
     from turboapi._speedups.exchange import HttpExchange, Settings
+    from turboapi._speedups.frames import BrokenFrame, FrameReader, frame
     from turboapi._speedups.layers import AS_ASGI, DispatchLayer, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
     from turboapi._speedups.request import BodyHook, Exchange, HeaderHook, ResponseHook, ScopeHook
     from turboapi._speedups.router import Entry, Match, Router
+    from turboapi._speedups.websocket import Channel
 except ModuleNotFoundError as exc:
     if not (exc.name or "").startswith("turboapi._speedups."):
         raise
@@ -40,11 +45,14 @@ __all__ = [
     "Argument",
     "AsgiExchange",
     "BodyHook",
+    "BrokenFrame",
     "Call",
+    "Channel",
     "DispatchLayer",
     "Endpoint",
     "Entry",
     "Exchange",
+    "FrameReader",
     "HeaderHook",
     "Hooks",
     "HttpExchange",
@@ -63,6 +71,7 @@ __all__ = [
     "Visit",
     "answer",
     "answer_500",
+    "frame",
     "log_and_answer_500",
     "reply",
     "routes_epoch",

@@ -1,5 +1,6 @@
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
+from turboapi._speedups.outlet cimport Outlet
 from turboapi._speedups.tasks cimport Runner
 
 
@@ -62,8 +63,7 @@ cdef class HttpProtocol(Connection):
     cdef list gathered                  # answers held back for one write, while `processing`
     cdef Py_ssize_t gathered_size
     cdef bint write_paused
-    cdef int socket                     # to which bytes can be sent past the transport, or -1
-    cdef bint is_buffered               # the transport may hold bytes that have to leave first
+    cdef Outlet outlet
     cdef list writable                  # futures of those who wait for the client to read
     cdef bint read_paused
     cdef double deadline                # of what the client owes us, in loop time; 0: nothing
@@ -78,7 +78,6 @@ cdef class HttpProtocol(Connection):
     cdef HttpExchange _new_exchange(self)
     cdef int _set_target(self, HttpExchange exchange, bytes target) except -1
     cdef int start(self, HttpExchange exchange) except -1
-    cdef int put(self, bytes data) except -1
     cdef int flush(self) except -1
     cdef int regulate(self) except -1
     cdef int set_deadline(self) except -1

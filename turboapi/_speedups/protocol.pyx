@@ -17,21 +17,11 @@ import httptools
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
-cdef extern from *:
-    """
-    #include <sys/socket.h>
-    #ifndef MSG_NOSIGNAL
-    #define MSG_NOSIGNAL 0
-    #endif
-    """
-    ssize_t send(int fd, const void* data, size_t size, int flags) nogil
-    int MSG_DONTWAIT
-    int MSG_NOSIGNAL
-
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.exchange import Settings
 from turboapi._speedups.headers cimport find_header, lower_name
+from turboapi._speedups.outlet cimport new_outlet
 from turboapi._speedups.query cimport unquote_path
 from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport last_response
@@ -160,7 +150,6 @@ cdef class HttpProtocol(Connection):
 
     def __init__(self, Hub hub):
         self.hub = hub
-        self.socket = -1
         self.loop = hub.loop
         self.runner = hub.runner
         self.settings = hub.settings
@@ -178,7 +167,7 @@ cdef class HttpProtocol(Connection):
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
-        self.socket = _plain_socket(transport)
+        self.outlet = new_outlet(transport)
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
@@ -199,8 +188,7 @@ cdef class HttpProtocol(Connection):
         else:
             self.forget_queue()
         # The parser holds this object's methods, and the exchange may outlive the connection.
-        self.transport = self.parser = self.feed = None
-        self.socket = -1
+        self.transport = self.outlet = self.parser = self.feed = None
         self.gathered = []
 
     def eof_received(self):
@@ -584,7 +572,7 @@ cdef class HttpProtocol(Connection):
             self.transport.resume_reading()
         if self.write_paused:
             websocket.pause_writing()
-        self.transport = self.parser = self.feed = None
+        self.transport = self.outlet = self.parser = self.feed = None
         self.hub.websockets.add(websocket)
         exchange.take_body()
         if exchange.body:
@@ -603,24 +591,7 @@ cdef class HttpProtocol(Connection):
             if self.gathered_size > GATHER_LIMIT:
                 self.flush()
         else:
-            self.put(data)
-        return 0
-
-    cdef int put(self, bytes data) except -1:
-        """Hand bytes to the socket as far as it takes them at once, and the rest to the transport.
-
-        PERF: a transport would do the same, later and with more ado. It closes the socket only after `connection_lost`.
-        """
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef Py_ssize_t sent
-        if self.socket >= 0 and size and (not self.is_buffered or not self.transport.get_write_buffer_size()):
-            sent = send(self.socket, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
-            self.is_buffered = sent != size
-            if not self.is_buffered:
-                return 0
-            if sent > 0:
-                data = data[sent:]
-        self.transport.write(data)
+            self.outlet.write(data)
         return 0
 
     cdef int push(self) except -1:
@@ -632,7 +603,7 @@ cdef class HttpProtocol(Connection):
         if gathered and self.transport is not None:
             self.gathered = []
             self.gathered_size = 0
-            self.put(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+            self.outlet.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
         return 0
 
     cdef object drain(self):
@@ -646,7 +617,7 @@ cdef class HttpProtocol(Connection):
         """Close when everything written has been sent."""
         if self.transport is not None and not self.closed:
             self.flush()
-            self.socket = -1
+            self.outlet.shut()
             self.transport.close()
         return 0
 
@@ -655,7 +626,7 @@ cdef class HttpProtocol(Connection):
         if self.transport is None or self.closed:
             return 0
         self.flush()
-        self.socket = -1
+        self.outlet.shut()
         if self.read_paused:
             self.read_paused = False
             self.transport.resume_reading()
@@ -672,7 +643,7 @@ cdef class HttpProtocol(Connection):
             if not self.busy:
                 self.forget_queue()
             self.flush()
-            self.socket = -1
+            self.outlet.shut()
             self.transport.abort()
         return 0
 
@@ -735,12 +706,6 @@ cdef class HttpProtocol(Connection):
             self.process()
         else:
             self.close()
-
-
-cdef int _plain_socket(object transport) except -2:
-    """The descriptor of the socket that carries exactly the bytes written to the transport, or -1."""
-    socket = transport.get_extra_info("socket")
-    return -1 if socket is None or transport.get_extra_info("sslcontext") is not None else socket.fileno()
 
 
 cdef object _address(object name):

@@ -57,7 +57,13 @@ cdef class Continuation:
         return self
 
     def __next__(self):
-        return self.send(None)
+        # How a Task resumes it, for as long as it lives.
+        cdef PyObject* outcome = NULL
+        if self.running or self.done or self.waits_for is not None:
+            return self.send(None)
+        if PyIter_Send(self.coroutine, None, &outcome):
+            return _owned(outcome)
+        raise StopIteration(_owned(outcome))
 
     def send(self, value):
         if self.running:
@@ -129,6 +135,13 @@ cdef class Continuation:
     @property
     def __qualname__(self):
         return self.coroutine.__qualname__
+
+
+cdef inline object _owned(PyObject* outcome):
+    """The object of a reference that is ours to give up."""
+    cdef object result = <object> outcome
+    Py_DECREF(result)
+    return result
 
 
 def _started(name):

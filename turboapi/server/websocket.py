@@ -1,7 +1,8 @@
 """WebSockets (RFC 6455): a connection from its handshake to its end, as the hub's connections hand it over.
 
-The library `websockets` reads and writes the frames, without any I/O of its own. Here are the handshake's checks, the
-messages of ASGI, back-pressure, pings, and the ways in which a connection ends:
+The compiled `Channel` reads and writes frames, and passes messages on while the connection is open. The library
+`websockets` answers the handshake and compresses, without any I/O of its own. Here are the handshake's checks, the
+other messages of ASGI, pings, and the ways in which a connection ends:
 
     CONNECTING ── accept ──────────────> OPEN ── close ──> CLOSED (by the application)
       │  └─────── http.response.start ─> DENYING ────────────^
@@ -16,11 +17,10 @@ import asyncio
 import enum
 import logging
 import random
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from turboapi._speedups import HttpExchange, Hub
+from turboapi._speedups import BrokenFrame, Channel, FrameReader, HttpExchange, Hub, frame
 from turboapi._speedups.headers import check_headers
 from turboapi._speedups.writer import last_response
 from turboapi.server.config import ServerConfig
@@ -30,10 +30,12 @@ from turboapi.websockets import WebSocketDisconnect
 
 try:
     from websockets.datastructures import Headers
+    from websockets.exceptions import PayloadTooBig, ProtocolError
+    from websockets.extensions import Extension
     from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
-    from websockets.frames import Frame, Opcode
+    from websockets.frames import Close, CloseCode, Frame, Opcode
     from websockets.http11 import Request
-    from websockets.protocol import SEND_EOF, State
+    from websockets.protocol import State
     from websockets.server import ServerProtocol
 except ImportError:
     AVAILABLE = False
@@ -44,8 +46,6 @@ logger = logging.getLogger("turboapi.error")
 
 CLOSE_TIMEOUT = 10.0  # seconds a client has to answer the application's close
 LINGER = 2.0  # seconds it has to leave in all other cases
-HIGH_WATER = 65536  # bytes held for the application before reading is paused
-SLICE = 16384  # bytes that are read at once where they may be compressed
 
 RawHeaders = list[tuple[bytes, bytes]]
 Refusal = tuple[int, RawHeaders, bytes]
@@ -88,12 +88,12 @@ class WebSockets:
         refusal = _check(handshake, has_body)
         if refusal is None:
             # NOTE: for the library the connection is open at once, as the HTTP part is ours.
-            frames = ServerProtocol(state=State.OPEN, extensions=self._extensions, max_size=self.config.ws_max_size)
-            answer = frames.accept(_request(handshake))
+            protocol = ServerProtocol(state=State.OPEN, extensions=self._extensions)
+            answer = protocol.accept(_request(handshake))
             if answer.status_code == 101:
                 headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.raw_items()]
                 agreed = [pair for pair in headers if pair[0] != b"date"]
-                return WebSocketConnection(self, hub, handshake, transport, frames, agreed), None
+                return WebSocketConnection(self, hub, handshake, transport, agreed, protocol.extensions), None
             refusal = answer.status_code, _UPGRADE if answer.status_code == 426 else [], bytes(answer.body)
         return None, refusal
 
@@ -149,7 +149,32 @@ def _raw_headers(message: Message) -> RawHeaders:
     return headers
 
 
-class WebSocketConnection(asyncio.Protocol):
+class Compression:
+    """The messages of a connection, packed and unpacked by the extension that both sides have agreed on."""
+
+    def __init__(self, extension: "Extension") -> None:
+        self._extension = extension
+
+    def pack(self, opcode: int, data: str | bytes) -> bytes:
+        """The payload of a compressed message."""
+        content = data.encode() if isinstance(data, str) else data
+        return bytes(self._extension.encode(Frame(Opcode(opcode), content)).data)
+
+    def unpack(self, opcode: int, payload: bytes | bytearray, fin: bool, compressed: bool, room: int) -> bytes:
+        """What is in the payload of a data frame; raises BrokenFrame if it can not be unpacked into `room` bytes."""
+        try:
+            # NOTE: zlib takes 0 for no limit.
+            found = self._extension.decode(Frame(Opcode(opcode), payload, fin, compressed), max_size=max(room, 1)).data
+        except PayloadTooBig as exc:
+            raise BrokenFrame(CloseCode.MESSAGE_TOO_BIG, str(exc)) from None
+        except ProtocolError as exc:
+            raise BrokenFrame(CloseCode.PROTOCOL_ERROR, str(exc)) from None
+        if len(found) > room:
+            raise BrokenFrame(CloseCode.MESSAGE_TOO_BIG, f"more than {room} bytes when unpacked")
+        return bytes(found)
+
+
+class WebSocketConnection(Channel, asyncio.Protocol):
     """One WebSocket: the protocol of its transport, and receive and send of its application."""
 
     def __init__(
@@ -158,40 +183,35 @@ class WebSocketConnection(asyncio.Protocol):
         hub: Hub,
         handshake: HttpExchange,
         transport: Any,
-        frames: "ServerProtocol",
         agreed: RawHeaders,
+        extensions: "list[Extension]",
     ) -> None:
         config = server.config
+        inflate, deflate = None, None
+        if extensions:
+            compression = Compression(extensions[0])
+            inflate, deflate = compression.unpack, compression.pack
+        reader = FrameReader(config.ws_max_size, inflate)
+        super().__init__(hub.loop, transport, reader, config.ws_max_queue, deflate)
         self._app = server.app
         self._hub = hub
-        self._transport = transport
-        self._frames = frames
         self._agreed = agreed
         self._scope = _scope(handshake)
         self._target = printable(handshake.target_bytes.decode("latin-1"))
-        self._phase = CONNECTING
-        self._lost = False  # the transport is closed
+        self._enter(CONNECTING)
         self._ended = False  # the application has returned
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
         self._pings = Pings(hub.loop, config.ws_ping_interval, config.ws_ping_timeout, self._ping, self._no_pong)
-        # what comes in
-        self._step = SLICE if frames.extensions else HIGH_WATER * 4
-        self._unread = b""  # bytes that the library has not been given
-        self._deaf = False  # what still comes is thrown away
-        self._read_paused = False
-        self._part = bytearray()  # of a message that comes in fragments
-        self._is_text = False
-        self._inbox: deque[Message] = deque([{"type": "websocket.connect"}])
-        self._limit = config.ws_max_queue
-        self._waiting = 0  # bytes of the messages in the inbox
-        self._goodbye: Message | None = None  # what `receive` gives behind the inbox, from then on
-        self._receivers: list[asyncio.Future[None]] = []
-        # what goes out
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self._pong: list[bytes] = []  # the newest, while the client is slow to read
+        self._close_sent: Close | None = None
+        self._pong = b""  # the newest, while the client is slow to read
         self._denial: tuple[int, RawHeaders, bytearray] = (0, [], bytearray())
+        self.inbox.append({"type": "websocket.connect"})
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self.is_early = phase in (CONNECTING, DENYING)  # the client should wait for our answer (RFC 6455, section 4.1)
+        self.is_open = phase is OPEN
 
     # --- the application ----------------------------------------------------------------------------------------------
 
@@ -201,10 +221,10 @@ class WebSocketConnection(asyncio.Protocol):
             result = await self._app(self._scope, self.receive, self.send)  # type: ignore[func-returns-value]
         except Exception as exc:
             # That the client has gone is no news.
-            if self._goodbye is None or not isinstance(exc, ClientDisconnected | WebSocketDisconnect):
+            if self.goodbye is None or not isinstance(exc, ClientDisconnected | WebSocketDisconnect):
                 logger.error("Exception in ASGI application", exc_info=exc)
         else:
-            if self._phase in (CONNECTING, DENYING):
+            if self.is_early:
                 logger.error("The ASGI application has returned without answering the WebSocket handshake.")
             elif result is not None:
                 logger.error("The ASGI application should return None, not %r.", result)
@@ -213,53 +233,26 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _finish(self) -> None:
         self._ended = True
-        if self._phase in (CONNECTING, DENYING):
+        if self.is_early:
             self._answer_last(500, [], b"Internal Server Error")
-            self._phase = GONE
-        elif self._phase is OPEN:
+            self._enter(GONE)
+        elif self.is_open:
             self._gone(1006)
             self._hang_up()
         self._leave_hub()
 
-    async def receive(self) -> Message:
-        """ASGI `receive`: the next message; the last one, `websocket.disconnect`, again and again."""
-        while not self._inbox:
-            if self._goodbye is not None:
-                return dict(self._goodbye)
-            await self._arrival()
-        message = self._inbox.popleft()
-        if not self._inbox:
-            self._waiting = 0
-            self._read_on()
-        return message
-
-    async def _arrival(self) -> None:
-        receiver = self._hub.loop.create_future()
-        self._receivers.append(receiver)
-        try:
-            await receiver
-        finally:
-            self._receivers.remove(receiver)
-
-    def _wake(self) -> None:
-        for receiver in self._receivers:
-            if not receiver.done():
-                receiver.set_result(None)
-
-    async def send(self, message: Message) -> None:
-        """ASGI `send`. Waits while the client is slow to read.
+    def send_other(self, message: Message) -> None:
+        """Send what is no message of an open connection.
 
         Raises OSError when the client has gone, RuntimeError for a message out of order, ValueError and TypeError for
         bad headers; websockets.exceptions.ProtocolError for a bad close code or reason.
         """
-        while not self._writable.is_set():
-            await self._writable.wait()
         kind = message["type"]
-        if self._phase is OPEN and not self._lost:
-            self._send_open(kind, message)
+        if self.is_open and not self.is_lost:
+            self._close(kind, message)
         elif self._phase is CLOSED:
             raise RuntimeError(f"Unexpected ASGI message {kind!r}: the application has closed the WebSocket.")
-        elif self._phase is GONE or self._lost:
+        elif self._phase is GONE or self.is_lost:
             if kind != "websocket.close":
                 raise ClientDisconnected("The client has left the WebSocket.")
         elif self._phase is DENYING:
@@ -277,7 +270,7 @@ class WebSocketConnection(asyncio.Protocol):
                 raise RuntimeError(f"Invalid status of the answer to a WebSocket handshake: {message['status']}")
             headers = [pair for pair in _raw_headers(message) if pair[0] not in _FRAMING]
             self._denial = message["status"], headers, bytearray()
-            self._phase = DENYING
+            self._enter(DENYING)
         else:
             raise RuntimeError(
                 "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start', "
@@ -291,9 +284,9 @@ class WebSocketConnection(asyncio.Protocol):
             check_headers(headers)
         self._write_response(101, headers, b"")
         self._log("[accepted]")
-        self._phase = OPEN
+        self._enter(OPEN)
         self._pings.start()
-        self._read_on()
+        self.read_on()
 
     def _send_denial(self, kind: str, message: Message) -> None:
         if kind != "websocket.http.response.body":
@@ -303,22 +296,15 @@ class WebSocketConnection(asyncio.Protocol):
         if not message.get("more_body", False):
             self._reject(status, headers, bytes(body))
 
-    def _send_open(self, kind: str, message: Message) -> None:
-        if kind == "websocket.send":
-            if message.get("bytes") is not None:
-                self._frames.send_binary(message["bytes"])
-            elif message.get("text") is not None:
-                self._frames.send_text(message["text"].encode())
-            self._write_frames(self._frames.data_to_send())
-        elif kind == "websocket.close":
-            code, reason = message.get("code") or 1000, message.get("reason") or ""
-            self._send_close(code, reason)
-            self._say_goodbye(code, reason=reason)
-            self._phase = CLOSED
-            self._end_within(CLOSE_TIMEOUT)
-            self._read_on()
-        else:
+    def _close(self, kind: str, message: Message) -> None:
+        if kind != "websocket.close":
             raise RuntimeError(f"Expected ASGI message 'websocket.send' or 'websocket.close', but got {kind!r}.")
+        code, reason = message.get("code") or 1000, message.get("reason") or ""
+        self._send_close(code, reason)
+        self._say_goodbye(code, reason=reason)
+        self._enter(CLOSED)
+        self._end_within(CLOSE_TIMEOUT)
+        self.read_on()
 
     # --- answers in HTTP ----------------------------------------------------------------------------------------------
 
@@ -326,7 +312,7 @@ class WebSocketConnection(asyncio.Protocol):
         """The application refuses the handshake."""
         self._log(str(status))
         self._answer_last(status, headers, content)
-        self._phase = CLOSED
+        self._enter(CLOSED)
 
     def _answer_last(self, status: int, headers: RawHeaders, content: bytes) -> None:
         if not any(name == b"content-type" for name, _ in headers):
@@ -337,219 +323,157 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _write_response(self, status: int, headers: RawHeaders, content: bytes) -> None:
         settings = self._hub.settings
-        self._write(last_response(status, [*(settings.headers or ()), *headers], content, settings.write_flags))
+        self.write(last_response(status, [*(settings.headers or ()), *headers], content, settings.write_flags))
 
     def _log(self, outcome: str) -> None:
         logger.info('%s - "WebSocket %s" %s', format_client(self._scope["client"]), self._target, outcome)
 
-    # --- what comes in ------------------------------------------------------------------------------------------------
+    # --- control frames -----------------------------------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if not self._deaf:
-            self._unread += data
-            self._read_on()
-
-    def _read_on(self) -> None:
-        """Read what is there, unless the application has enough to do; the client waits as long as it has."""
-        if self._phase in (CONNECTING, DENYING):  # it should wait for our answer (RFC 6455, section 4.1)
-            self._pause_reading(len(self._unread) > HIGH_WATER)
-            return
-        taken = 0
-        while taken < len(self._unread) and not self._deaf and not self._is_full():
-            self._frames.receive_data(self._unread[taken : taken + self._step])
-            taken += self._step
-            self._take_frames()
-        self._unread = b"" if self._deaf else self._unread[taken:]
-        self._pause_reading(self._is_full())
-        if self._lost and not self._unread:
-            self._gone(1005)
-
-    def _is_full(self) -> bool:
-        return self._phase is OPEN and (len(self._inbox) >= self._limit or self._waiting > HIGH_WATER)
-
-    def _pause_reading(self, pause: bool) -> None:
-        if pause != self._read_paused and not self._lost:
-            self._read_paused = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
-
-    def _take_frames(self) -> None:
-        for frame in self._frames.events_received():
-            if isinstance(frame, Frame):
-                self._take(frame)
-        answers = self._frames.data_to_send()
-        if SEND_EOF in answers:  # both have closed, or the client has broken the protocol
-            self._write_frames(answers)
-            self._end()
-        elif self._writable.is_set():
-            self._write_frames(answers)
-        else:  # RFC 6455, section 5.5.3: the most recent ping is to be answered
-            self._pong = answers[-1:] or self._pong
-
-    def _take(self, frame: "Frame") -> None:
-        if frame.opcode is Opcode.PONG:
-            self._pings.answered(bytes(frame.data))
-        elif frame.opcode is Opcode.CONT:
-            self._part += frame.data
-            if frame.fin:
-                part, self._part = self._part, bytearray()
-                self._deliver(part)
-        elif frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
-            self._is_text = frame.opcode is Opcode.TEXT
-            if frame.fin:
-                self._deliver(frame.data)
-            else:
-                self._part += frame.data
-
-    def _deliver(self, data: Any) -> None:
-        if self._phase is not OPEN:
-            return  # nobody is going to read it
-        if self._is_text:
-            try:
-                message: Message = {"type": "websocket.receive", "text": str(data, "utf-8")}
-            except UnicodeDecodeError as exc:
-                self._frames.fail(1007, f"{exc.reason} at position {exc.start}")
-                self._phase = GONE
-                return
+    def control(self, opcode: int, payload: bytes) -> None:
+        """A control frame has come (RFC 6455, section 5.5)."""
+        if opcode == Opcode.PONG:
+            self._pings.answered(payload)
+        elif opcode == Opcode.CLOSE:
+            self._take_close(payload)
+        elif self.write_paused:  # the most recent ping is to be answered (section 5.5.3)
+            self._pong = frame(Opcode.PONG, payload)
         else:
-            message = {"type": "websocket.receive", "bytes": bytes(data)}
-        self._inbox.append(message)
-        self._waiting += len(data)
-        self._wake()
+            self.write(frame(Opcode.PONG, payload))
 
-    # --- what goes out ------------------------------------------------------------------------------------------------
-
-    def _write_frames(self, parts: Iterable[bytes]) -> None:
-        self._write(b"".join(parts))
-
-    def _write(self, data: bytes) -> None:
-        if data and not self._lost:
-            self._transport.write(data)
-
-    def pause_writing(self) -> None:
-        """The client is slow to read: `send` waits."""
-        self._writable.clear()
+    def _take_close(self, payload: bytes) -> None:
+        try:
+            received = Close.parse(payload)
+        except ProtocolError as exc:
+            self.fail(CloseCode.PROTOCOL_ERROR, str(exc))
+        except UnicodeDecodeError as exc:
+            self.fail(CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}")
+        else:
+            if self._close_sent is None:
+                self._close_sent = received
+                self.write(frame(Opcode.CLOSE, payload))
+            self._gone(self._close_sent.code, reason=self._close_sent.reason)
+            self.is_deaf = True
+            self._pings.stop()
+            self._end_within(LINGER)
+            self.transport.close()
 
     def resume_writing(self) -> None:
         """The client has caught up."""
-        self._writable.set()
-        pong, self._pong = self._pong, []
-        if self._phase is OPEN:
-            self._write_frames(pong)
+        super().resume_writing()
+        pong, self._pong = self._pong, b""
+        if self.is_open:
+            self.write(pong)
 
     def _ping(self, payload: bytes) -> None:
-        self._frames.send_ping(payload)
-        self._write_frames(self._frames.data_to_send())
+        self.write(frame(Opcode.PING, payload))
 
     def _no_pong(self) -> None:
         """The client has not answered a ping in time."""
-        if self._read_paused:  # it may have; we have not looked
+        if self.read_paused:  # it may have; we have not looked
             self._pings.wait_on()
             return
-        self._frames.fail(1011, "keepalive ping timeout")
-        self._write_frames(self._frames.data_to_send())
+        self._send_close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
         self._gone(1005)
         self._hang_up()
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def _send_close(self, code: int, reason: str = "") -> None:
-        self._frames.send_close(code, reason)
-        self._write_frames(self._frames.data_to_send())
+        close = Close(code, reason)
+        payload = close.serialize()
+        Frame(Opcode.CLOSE, payload).check()
+        self.write(frame(Opcode.CLOSE, payload))
+        self._close_sent = close
         self._pings.stop()
 
     def _say_goodbye(self, code: int, **reason: str) -> None:
         """Let `receive` end with this disconnect; the first one counts."""
-        if self._goodbye is None:
-            self._goodbye = {"type": "websocket.disconnect", "code": code, **reason}
-            self._wake()
+        if self.goodbye is None:
+            self.goodbye = {"type": "websocket.disconnect", "code": code, **reason}
+            self.wake()
 
     def _gone(self, code: int, **reason: str) -> None:
         """It was not the application that has ended the connection."""
         self._say_goodbye(code, **reason)
         if self._phase is not CLOSED:
-            self._phase = GONE
+            self._enter(GONE)
 
-    def _end(self) -> None:
-        """There is nothing more to be read: both sides have closed, or the client has broken the protocol."""
-        sent = self._frames.close_sent
-        assert sent is not None
-        self._gone(sent.code, reason=sent.reason)
-        if self._frames.close_rcvd is None:
-            self._hang_up()
-            return
-        self._deaf = True
-        self._pings.stop()
-        self._end_within(LINGER)
-        self._transport.close()
+    def fail(self, code: int, reason: str) -> None:
+        """The client has broken the protocol (RFC 6455, section 7.1.7)."""
+        if self._close_sent is None:
+            self._send_close(code, reason)
+        self._gone(code, reason=reason)
+        self._hang_up()
+
+    def all_read(self) -> None:
+        """The transport is closed, and nothing of what came before is left."""
+        self._gone(1005)
 
     def _hang_up(self) -> None:
         """Say no more, and close when the client does: data that nobody reads would reset the connection, and with it
         our last words."""
-        self._deaf = True
-        self._unread = b""
+        self.is_deaf = True
+        self.reader.clear()
         self._pings.stop()
-        if self._lost:
+        if self.is_lost:
             return
-        self._pause_reading(False)
+        self.pause_reading(False)
         self._end_within(LINGER)
-        if self._transport.is_closing() or not self._transport.can_write_eof():
-            self._transport.close()
+        if self.transport.is_closing() or not self.transport.can_write_eof():
+            self.transport.close()
         else:
-            self._transport.write_eof()
+            self.transport.write_eof()
 
     def _end_within(self, seconds: float) -> None:
         """Abort the connection in a while; later if the client still reads what we have sent."""
-        if self._lost:
+        if self.is_lost:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._unsent = self._transport.get_write_buffer_size()
-        self._timer = self._hub.loop.call_later(seconds, self._late, seconds)
+        self._unsent = self.transport.get_write_buffer_size()
+        self._timer = self.loop.call_later(seconds, self._late, seconds)
 
     def _late(self, seconds: float) -> None:
-        if self._transport.get_write_buffer_size() < self._unsent:
+        if self.transport.get_write_buffer_size() < self._unsent:
             self._end_within(seconds)
         else:
-            self._transport.abort()
+            self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed."""
-        self._lost = True
+        self.is_lost = True
         self._pings.stop()
         if self._timer is not None:
             self._timer.cancel()
-        if self._phase in (CONNECTING, DENYING):
+        if self.is_early:
             self._gone(1006)
-        elif not self._unread:
+        elif not self.reader.has_unread:
             self._gone(1005)
-        self._writable.set()
+        self.resume_writing()
         self._leave_hub()
 
     def _leave_hub(self) -> None:
-        if self._lost and self._ended:
+        if self.is_lost and self._ended:
             self._hub.websockets.discard(self)
 
     def drain(self) -> None:
         """The server stops."""
-        if self._phase in (CONNECTING, DENYING):
+        if self.is_early:
             self._answer_last(503, [], b"Service Unavailable")
-            self._phase = GONE
-        elif self._phase is OPEN and not self._lost:
-            self._send_close(1012)
+            self._enter(GONE)
+        elif self.is_open and not self.is_lost:
+            self._send_close(CloseCode.SERVICE_RESTART)
             self._gone(1012)
             self._end_within(LINGER)
-            self._read_on()
+            self.read_on()
         else:
             self._end_within(LINGER)
 
     def abort(self) -> None:
         """Close at once. The application has been cancelled."""
-        if not self._lost:
-            self._transport.abort()
+        if not self.is_lost:
+            self.transport.abort()
 
 
 class Pings:

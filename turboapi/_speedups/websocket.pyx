@@ -1,0 +1,263 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=True, freethreading_compatible=True
+"""The open WebSocket: frames that come in become ASGI messages, and those of the application become frames.
+
+What else there is to a connection, from its handshake to its end, is left to the class derived from `Channel`.
+"""
+
+import asyncio
+from collections import deque
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+
+from turboapi._speedups.frames cimport BINARY, CLOSE, TEXT, FrameReader, frame
+from turboapi._speedups.frames import BrokenFrame
+from turboapi._speedups.outlet cimport new_outlet
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+
+cdef enum:
+    HIGH_WATER = 65536      # bytes held for the application before reading is paused
+
+cdef object _CancelledError = asyncio.CancelledError
+cdef object _new_deque = deque
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Arrival:
+    """What one who waits for a message awaits: a future without a result, which may wake its Task at once.
+
+    An asyncio.Future has the loop call its Task later, which costs as much as all the rest of taking a message. Here the
+    protocol calls it, as soon as it has read what there is: then no other task runs.
+    """
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.is_awaited:
+            self.is_awaited = self._asyncio_future_blocking = True
+            return self
+        self.result()
+        raise StopIteration
+
+    def get_loop(self):
+        return self.channel.loop
+
+    def add_done_callback(self, callback, *, context):
+        self.callback = callback
+        self.context = context
+
+    def done(self):
+        return self.is_done
+
+    def cancelled(self):
+        return self.is_cancelled
+
+    def result(self):
+        if self.is_cancelled:
+            raise _CancelledError() if self.cancel_message is None else _CancelledError(self.cancel_message)
+        if not self.is_done:
+            raise asyncio.InvalidStateError("No message has arrived.")
+
+    def exception(self):
+        self.result()
+
+    def cancel(self, msg=None):
+        if self.is_done:
+            return False
+        self.is_cancelled = True
+        self.cancel_message = msg
+        if self in self.channel.arrivals:
+            self.channel.arrivals.remove(self)
+        self.arrive()
+        return True
+
+    cdef int arrive(self) except -1:
+        """Wake who waits, as a future does it: when the loop gets to it."""
+        if not self.is_done and self.callback is not None:  # who has none has closed its coroutine
+            self.is_done = True
+            self.channel.loop.call_soon(self.callback, self, context=self.context)
+        return 0
+
+    cdef int arrive_now(self) except -1:
+        """Wake who waits, at once. Not to be called from within a task."""
+        if self.is_done or self.callback is None:
+            return 0
+        self.is_done = True
+        PyContext_Enter(self.context)
+        try:
+            self.callback(self)
+        except (KeyboardInterrupt, SystemExit) as exc:
+            self.channel.loop.call_soon(_raise, exc)  # they end the loop; a transport would only log them
+        finally:
+            PyContext_Exit(self.context)
+        return 0
+
+
+def _raise(exc):
+    raise exc
+
+
+cdef class Channel:
+    """One WebSocket: the protocol of its transport, and ASGI's receive and send."""
+
+    def __init__(self, loop, transport, FrameReader reader, max_queue, deflate=None):
+        self.loop = loop
+        self.transport = transport
+        self.outlet = new_outlet(transport)
+        self.reader = reader
+        self.deflate = deflate
+        self.limit = max_queue
+        self.inbox = _new_deque()
+        self.arrivals = []
+        self.writable = []
+
+    # --- what comes in ------------------------------------------------------------------------------------------------
+
+    def data_received(self, bytes data):
+        if self.is_deaf:
+            return
+        self.reader.add(data)
+        self._read_on()
+        if self.arrivals and self.inbox:
+            self._wake_now()
+
+    def read_on(self):
+        self._read_on()
+        if self.inbox:
+            self.wake()
+
+    cdef int _read_on(self) except -1:
+        """Read what is there, unless the application has enough to do; the client waits as long as it has."""
+        if self.is_early:
+            return self._pause_reading(PyBytes_GET_SIZE(self.reader.data) > HIGH_WATER)
+        while not self.is_deaf and not self._is_full() and self._read_one():
+            pass
+        if self.is_deaf:
+            self.reader.clear()
+        self._pause_reading(self._is_full())
+        if self.is_lost and not self.reader.has_more():
+            self.all_read()
+        return 0
+
+    cdef int _read_one(self) except -1:
+        """Read one message or control frame; 0 when there is none."""
+        cdef int opcode
+        cdef object value
+        try:
+            opcode = self.reader.read()
+        except BrokenFrame as exc:
+            self.fail(exc.code, exc.reason)
+            return 0
+        if opcode < 0:
+            return 0
+        value, self.reader.value = self.reader.value, None
+        if opcode & CLOSE:
+            self.control(opcode, value)
+        elif self.is_open:
+            self.inbox.append({"type": "websocket.receive", ("text" if opcode == TEXT else "bytes"): value})
+            self.waiting += self.reader.length
+        return 1
+
+    cdef bint _is_full(self) except -1:
+        return self.is_open and (self.waiting > HIGH_WATER or len(self.inbox) >= self.limit)
+
+    def pause_reading(self, bint pause):
+        self._pause_reading(pause)
+
+    cdef int _pause_reading(self, bint pause) except -1:
+        if pause != self.read_paused and not self.is_lost:
+            self.read_paused = pause
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        return 0
+
+    async def receive(self):
+        """ASGI `receive`: the next message; the last one, `websocket.disconnect`, again and again."""
+        cdef Arrival arrival
+        while not self.inbox:
+            if self.goodbye is not None:
+                return dict(self.goodbye)
+            arrival = Arrival.__new__(Arrival)
+            arrival.channel = self
+            self.arrivals.append(arrival)
+            await arrival
+        message = self.inbox.popleft()
+        if not self.inbox:
+            self.waiting = 0
+            if self.read_paused or self.reader.has_more():
+                self.read_on()
+        return message
+
+    def wake(self):
+        """Let those who wait in `receive` look again."""
+        cdef Arrival arrival
+        cdef list arrivals = self.arrivals
+        self.arrivals = []
+        for arrival in arrivals:
+            arrival.arrive()
+
+    cdef int _wake_now(self) except -1:
+        """The same at once. Not to be called from within a task."""
+        cdef Arrival arrival
+        cdef list arrivals = self.arrivals
+        self.arrivals = []
+        for arrival in arrivals:
+            arrival.arrive_now()
+        return 0
+
+    # --- what goes out ------------------------------------------------------------------------------------------------
+
+    async def send(self, message):
+        """ASGI `send`. Waits while the client is slow to read; what is raised for other messages is `send_other`'s."""
+        while self.write_paused:
+            writable = self.loop.create_future()
+            self.writable.append(writable)
+            await writable
+        if self.is_open and not self.is_lost and message["type"] == "websocket.send":
+            data = self._frame(message)
+            if data:
+                self.outlet.write(data)
+        else:
+            self.send_other(message)
+
+    cdef bytes _frame(self, object message):
+        """The frame of a message; no bytes for one without content. Raises TypeError for content of another type."""
+        cdef dict content = message if type(message) is dict else dict(message)
+        cdef object data = content.get("bytes")
+        cdef int opcode = BINARY
+        if data is None:
+            data = content.get("text")
+            opcode = TEXT
+            if data is None:
+                return b""
+        if isinstance(data, str) is not (opcode == TEXT):
+            raise TypeError(f"The content of a WebSocket message is of type {type(data).__name__}.")
+        if self.deflate is not None:
+            return frame(opcode, self.deflate(opcode, data), True)
+        return frame(opcode, data)
+
+    def write(self, bytes data):
+        """Write bytes, as long as the transport is not closed."""
+        if data and not self.is_lost:
+            self.outlet.write(data)
+
+    def pause_writing(self):
+        self.write_paused = True
+
+    def resume_writing(self):
+        self.write_paused = False
+        for writable in self.writable:
+            if not writable.done():
+                writable.set_result(None)
+        self.writable.clear()
