@@ -22,7 +22,7 @@ try:
     from turboapi._speedups.asgi import AsgiExchange, answer
     from turboapi._speedups.dependencies import Visit
     from turboapi._speedups.endpoint import Endpoint, Hooks, Site, answer_500, log_and_answer_500, reply, routes_epoch
-    from turboapi._speedups.exchange import HttpExchange, Settings
+    from turboapi._speedups.exchange import HttpExchange, Settings, file_sender
     from turboapi._speedups.layers import AS_ASGI, DispatchLayer, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
     from turboapi._speedups.request import BodyHook, Exchange, HeaderHook, ResponseHook, ScopeHook
@@ -63,6 +63,7 @@ __all__ = [
     "Visit",
     "answer",
     "answer_500",
+    "file_sender",
     "log_and_answer_500",
     "reply",
     "routes_epoch",
