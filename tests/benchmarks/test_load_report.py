@@ -1,7 +1,10 @@
+import contextlib
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,6 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.load import report
 from benchmarks.load.__main__ import parse_arguments
+from benchmarks.load.client import CLIENTS, SOCKETS
 from benchmarks.load.client import summarise as summarise_client
 from benchmarks.load.drivers import make_drivers
 from benchmarks.load.payloads import BLOB_SIZE, FOLDER_VARIABLE, PAYLOADS, blob, catalogue, form
@@ -25,9 +29,10 @@ from benchmarks.load.report import (
     summarise,
     table,
 )
-from benchmarks.load.rows import ROUTES, ROWS
-from benchmarks.load.servers import COMMANDS, SETUPS, fastapi_command, nginx_config, turboapi_command
+from benchmarks.load.rows import HELLO, ROUTES, ROWS
+from benchmarks.load.servers import COMMANDS, SETUPS, Server, fastapi_command, nginx_config, turboapi_command
 from benchmarks.load.wrk import Load, WrkError, lua_script, lua_string, microseconds, parse_summary, wrk_command
+from turboapi import TurboAPI, WebSocket, WebSocketDisconnect
 
 CLEAN_SUMMARY = """\
 Running 4s test @ http://127.0.0.1:8000/hello
@@ -181,6 +186,30 @@ def test_answers_are_read_and_compared() -> None:
     assert answer(b'{"message": "Hello, World!"}', "hello")
     assert not answer(b'{"message": "Hello"}', "hello")
     assert not answer(b"too short", "download_100mb")
+
+
+def test_clients_count_what_comes_back(serve: Any) -> None:
+    app = TurboAPI()
+
+    @app.get("/hello")
+    async def hello() -> Any:
+        return HELLO
+
+    @app.websocket("/echo")
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await socket.send_bytes(await socket.receive_bytes())
+
+    with serve(app) as served:
+        server = Server("turboapi", served.port, [], None, Path())  # type: ignore[arg-type]
+        assert make_drivers(core=1, connections=64)["websocket"].check(ROWS["websocket"], server) == SOCKETS
+        for kind, row in (("pace", "hello"), ("bulk", "hello"), ("websocket", "websocket")):
+            load = CLIENTS[kind](ROWS[row], served.port, 0.1)
+            assert load.requests > 0
+            assert load.errors == 0
+        assert CLIENTS["bulk"](replace(ROWS["hello"], answer="other"), served.port, 0).errors == 1
 
 
 @pytest.mark.parametrize(
