@@ -298,6 +298,22 @@ def test_files_are_closed_when_the_stream_breaks(noting_files: list[NotingFile])
     assert [file.closed for file in noting_files] == [True]
 
 
+def test_large_files_are_written_in_large_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytes(range(256)) * 8192
+    body = part("first", content, filename="a") + part("second", b"small", filename="b") + END
+    sizes: list[int] = []
+    write = StarletteUploadFile.write
+
+    async def noted(self: StarletteUploadFile, data: bytes) -> None:
+        sizes.append(len(data))
+        await write(self, data)
+
+    monkeypatch.setattr(StarletteUploadFile, "write", noted)
+    assert [values[2] for _, values in parse(MultiPartParser, body)] == [content, b"small"]
+    assert sum(sizes) == len(content) + 5
+    assert len(sizes) == 5  # four of 512 KiB or a little more or less, and the small one
+
+
 def test_uploads_are_of_the_parsers_own_class() -> None:
     async def run() -> Any:
         body = chunks(part("f", b"x", filename="f") + END, 1000)

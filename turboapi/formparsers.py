@@ -11,6 +11,8 @@ import codecs
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import groupby
+from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import unquote_plus
@@ -40,6 +42,10 @@ __all__ = [
     "MultipartPart",
     "parse_options_header",
 ]
+
+_WRITE_SIZE = (
+    512 * 1024
+)  # of file contents held back: a file on disk is written by a thread, which costs more than this
 
 MISSING_MULTIPART = (
     "The `python-multipart` library must be installed to use form parsing. "
@@ -191,7 +197,8 @@ class MultiPartParser:
         self._current_part = MultipartPart()
         self._charset = ""
         # The parser's callbacks cannot await, so what they have for the files waits here until the chunk is parsed.
-        self._file_parts_to_write: list[tuple[StarletteUploadFile, bytes]] = []
+        self._file_parts_to_write: list[tuple[StarletteUploadFile, memoryview]] = []
+        self._unwritten = 0
         self._file_parts_to_finish: list[StarletteUploadFile] = []
         self._files_to_close_on_error: list[SpooledTemporaryFile[bytes]] = []
 
@@ -201,7 +208,8 @@ class MultiPartParser:
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         part = self._current_part
         if part.file is not None:
-            self._file_parts_to_write.append((part.file, data[start:end]))
+            self._file_parts_to_write.append((part.file, memoryview(data)[start:end]))
+            self._unwritten += end - start
             return
         if len(part.data) + end - start > self.max_part_size:
             raise MultiPartException(f"Part exceeded maximum size of {_in_kilobytes(self.max_part_size)}.")
@@ -297,13 +305,15 @@ class MultiPartParser:
         )
         async for chunk in self.stream:
             parser.write(chunk)
-            await self._write_files()
+            if self._unwritten >= _WRITE_SIZE or self._file_parts_to_finish:
+                await self._write_files()
         parser.finalize()
 
     async def _write_files(self) -> None:
-        for file, data in self._file_parts_to_write:
-            await file.write(data)
+        for file, parts in groupby(self._file_parts_to_write, key=itemgetter(0)):
+            await file.write(b"".join(data for _, data in parts))
         for file in self._file_parts_to_finish:
             await file.seek(0)
         self._file_parts_to_write.clear()
         self._file_parts_to_finish.clear()
+        self._unwritten = 0

@@ -15,7 +15,7 @@ from typing import Any, Generic, NoReturn, cast
 import anyio
 from typing_extensions import TypeVar
 
-from turboapi._speedups import Exchange
+from turboapi._speedups import Exchange, decode_json
 from turboapi._speedups.query import parse_cookies
 from turboapi._utils import AwaitableOrContextManager, AwaitableOrContextManagerWrapper
 from turboapi.datastructures import URL, Address, FormData, Headers, QueryParams, State
@@ -266,7 +266,7 @@ class Request(HTTPConnection[StateT]):
     async def json(self) -> Any:
         """The body as JSON, whatever its Content-Type. Raises `json.JSONDecodeError`."""
         if not hasattr(self, "_json"):
-            self._json = json.loads(await self.body())
+            self._json = decode_json(json.loads, await self.body())
         return self._json
 
     async def _get_form(

@@ -30,6 +30,8 @@ import anyio
 import anyio.to_thread
 from typing_extensions import deprecated
 
+from turboapi._files import read_part, send_cached
+from turboapi._speedups import file_sender
 from turboapi._speedups.serialize import plain_json
 from turboapi._utils import create_collapsing_task_group
 from turboapi.background import BackgroundTask
@@ -431,7 +433,8 @@ class FileResponse(Response):
 
         transfer = partial(self._transfer, _sender_for(scope, send), ranges, file_size, head_only, by_path)
         # The rest is over in one or two messages, or ends with an error when the client leaves.
-        is_long = is_http and not head_only and not (by_path and not ranges)
+        size = sum(end - start for start, end in ranges) if ranges else file_size
+        is_long = is_http and not head_only and size >= self.chunk_size and not (by_path and not ranges)
         if is_long and not _send_raises_on_disconnect(scope):
             await _run_until_disconnect(transfer, partial(_wait_for_disconnect, receive))
         else:
@@ -477,38 +480,51 @@ class FileResponse(Response):
         elif ranges:
             await self._send_range(send, *ranges[0], file_size, head_only)
         else:
-            await self._send_whole(send, head_only, by_path)
+            await self._send_whole(send, file_size, head_only, by_path)
 
-    async def _send_whole(self, send: Send, head_only: bool, by_path: bool) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        if head_only:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        elif by_path:
+    async def _send_whole(self, send: Send, file_size: int, head_only: bool, by_path: bool) -> None:
+        start: Message = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        if by_path:
+            await send(start)
             await send({"type": "http.response.pathsend", "path": str(self.path)})
         else:
-            async with self._open_file() as file:
-                more_body = True
-                while more_body:
-                    chunk = await file.read(self.chunk_size)
-                    more_body = len(chunk) == self.chunk_size
-                    await send({"type": "http.response.body", "body": chunk, "more_body": more_body})
+            await self._send_part(send, start, 0, 0 if head_only else file_size, whole=True)
 
     async def _send_range(self, send: Send, start: int, end: int, file_size: int, head_only: bool) -> None:
         headers = MutableHeaders(raw=list(self.raw_headers))
         headers["content-range"] = f"bytes {start}-{end - 1}/{file_size}"
         headers["content-length"] = str(end - start)
-        await send({"type": "http.response.start", "status": 206, "headers": headers.raw})
-        if head_only:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        message = {"type": "http.response.start", "status": 206, "headers": headers.raw}
+        await self._send_part(send, message, start, start if head_only else end)
+
+    async def _send_part(self, send: Send, message: Message, start: int, end: int, whole: bool = False) -> None:
+        """Send `message`, the head, and the bytes of the file from `start` to `end` as the body."""
+        if end - start < self.chunk_size:
+            body = await anyio.to_thread.run_sync(read_part, self.path, start, end) if start < end else b""
+            await send(message)
+            await send({"type": "http.response.body", "body": body, "more_body": False})
             return
         async with self._open_file() as file:
-            await file.seek(start)
-            more_body = True
-            while more_body:
-                chunk = await file.read(min(self.chunk_size, end - start))
-                start += len(chunk)
-                more_body = len(chunk) == self.chunk_size and start < end
-                await send({"type": "http.response.body", "body": chunk, "more_body": more_body})
+            await send(message)
+            if (send_file := file_sender(send)) is not None:
+                start = await send_cached(send_file, file.wrapped.fileno(), start, end)
+            if start == end:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await file.seek(start)
+                await self._send_read(send, file, end - start, whole)
+
+    async def _send_read(self, send: Send, file: anyio.AsyncFile[bytes], size: int, whole: bool) -> None:
+        """Send `size` bytes of the file as the end of the body, fewer if it ends before.
+
+        A whole file ends with a message that is not full, if need be an empty one, as in Starlette.
+        """
+        more_body = True
+        while more_body:
+            chunk = await file.read(min(self.chunk_size, size))
+            size -= len(chunk)
+            more_body = len(chunk) == self.chunk_size and (size > 0 or whole)
+            await send({"type": "http.response.body", "body": chunk, "more_body": more_body})
 
     async def _send_ranges(self, send: Send, ranges: list[ByteRange], file_size: int, head_only: bool) -> None:
         boundary = token_hex(13)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from .measure import FEW, MANY, Bench
-from .report import memory_table, summarise, table
+from .report import cost_table, memory_table, summarise, table
 from .rows import ROWS
 from .servers import COMMANDS
 
@@ -37,17 +37,27 @@ def at_least_one(text: str) -> int:
 def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser("python -m benchmarks.load", description=__doc__)
     add = parser.add_argument
-    add("--rounds", type=at_least_one, default=5)
+    add("--rounds", type=at_least_one, default=3)
     add("--duration", type=at_least_one, default=4, metavar="SECONDS", help="of each measurement")
     add("--warmup", type=at_least_one, default=1, metavar="SECONDS", help="of load before each measurement")
     add("--connections", type=at_least_one, default=64, help="keep-alive connections")
-    add("--rows", type=some_of(ROWS), default=list(ROWS), metavar="LIST", help="of " + ",".join(ROWS))
+    add("--rows", type=some_of(ROWS), metavar="LIST", help="of " + ",".join(ROWS))
     add("--servers", type=some_of(COMMANDS), default=list(COMMANDS), metavar="LIST", help="of " + ",".join(COMMANDS))
     add("--server-core", type=int, default=0, metavar="CORE")
     add("--client-core", type=int, default=1, metavar="CORE")
+    add(
+        "--costs",
+        action="store_true",
+        help="measure memory, connections and start: alone, or with --rows as well",
+    )
     add("--memory", action="store_true", help=f"read resident memory after {FEW:,} and {MANY:,} hellos instead")
     add("--json", type=Path, metavar="FILE", help="write facts, medians and samples there")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.rows is None:
+        only_some = options.costs or options.memory
+        options.rows = [] if only_some else list(ROWS)
+        options.costs = options.costs or not only_some
+    return options
 
 
 def require_tools(servers: Sequence[str]) -> None:
@@ -61,17 +71,26 @@ def require_cores(*cores: int) -> None:
         raise SystemExit(f"this process may not run on core {', '.join(map(str, sorted(missing)))}")
 
 
+def run(bench: Bench, options: Namespace) -> None:
+    """Measure what was asked for, and print a table of each kind."""
+    if options.memory:
+        bench.run_memory()
+        print(memory_table(bench.memories))
+        return
+    if options.rows:
+        bench.run_rounds()
+        print(table(summarise(bench.samples)))
+    if options.costs:
+        bench.run_costs()
+        print(cost_table(bench.costs))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse_arguments(arguments)
     require_tools(options.servers)
     require_cores(options.server_core, options.client_core)
-    bench = Bench(options)
-    if options.memory:
-        bench.run_memory()
-        print(memory_table(bench.memories))
-    else:
-        bench.run_rounds()
-        print(table(summarise(bench.samples)))
+    with Bench(options) as bench:
+        run(bench, options)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(bench.document(), indent=2) + "\n")

@@ -1,7 +1,12 @@
 """The benchmark application on FastAPI."""
 
-from fastapi import Depends, FastAPI, Header, HTTPException
+from .apps import Framework, build, build_with_middleware
 
-from .apps import Framework, build
+FASTAPI = Framework("fastapi", "FastAPI")
 
-app = build(Framework(FastAPI, Depends, Header, HTTPException))
+app = build(FASTAPI)
+
+
+def with_middleware() -> object:
+    """Return the application behind middleware."""
+    return build_with_middleware(FASTAPI)

@@ -7,54 +7,83 @@ import shlex
 import sys
 from argparse import Namespace
 from contextlib import ExitStack
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 
+from .costs import measure_costs
+from .drivers import Load, make_drivers
 from .facts import collect
-from .probe import check_answer, count_served, send_sequentially
-from .report import Memory, Sample, document, rotated
+from .payloads import FOLDER_VARIABLE, write_files
+from .probe import send_sequentially
+from .report import Cost, Memory, Sample, document, rotated
 from .rows import ROWS, Row
 from .servers import Server, run_server
-from .wrk import Load, lua_script, run_wrk, wrk_command
+from .wrk import lua_script
 
 FEW, MANY = 10_000, 1_000_000
 MEMORY_RUN_SECONDS = 2
 
 
 class Bench:
-    """A run with its command line options; `samples` and `memories` hold what was measured so far."""
+    """A run with its command line options; `samples`, `costs` and `memories` hold what was measured so far.
+
+    Used as a context manager: within, the files with the large bodies are there.
+    """
 
     def __init__(self, options: Namespace) -> None:
         self.options = options
         self.rows = [ROWS[name] for name in options.rows]
+        self.drivers = make_drivers(options.client_core, options.connections)
         self.samples: list[Sample] = []
+        self.costs: list[Cost] = []
         self.memories: list[Memory] = []
         self.commands: dict[str, str] = {}
         self.load_average = os.getloadavg()
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        folder = self._files.enter_context(TemporaryDirectory(prefix="load-files-"))
+        write_files(Path(folder))
+        os.environ[FOLDER_VARIABLE] = folder
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._files.close()
 
     def run_rounds(self) -> None:
         """Measure every row on every server in each round, with fresh server processes and another order."""
         for turn in range(self.options.rounds):
             with ExitStack() as stack:
-                servers = [self.start(stack, name) for name in rotated(self.options.servers, turn)]
+                names = rotated(self.options.servers, turn)
+                start = cache(partial(self.start, stack))  # each server is started when its first row comes
                 for row in self.rows:
+                    servers = [start(name, row.setup) for name in names if name in row.servers]
                     self.samples += [self.measure(turn, row, server) for server in servers]
+
+    def run_costs(self) -> None:
+        """Measure what the servers cost beside requests."""
+        for name in self.options.servers:
+            self.costs += measure_costs(name, partial(run_server, name, list(ROWS.values()), self.options.server_core))
+            progress(f"costs, {name}")
 
     def run_memory(self) -> None:
         """Read each server's resident memory at rest, after `FEW` and after at least `MANY` requests."""
         for name in self.options.servers:
             with ExitStack() as stack:
-                self.memories.append(self.measure_memory(self.start(stack, name)))
+                self.memories.append(self.measure_memory(self.start(stack, name, "plain")))
 
-    def start(self, stack: ExitStack, name: str) -> Server:
-        server = stack.enter_context(run_server(name, list(ROWS.values()), self.options.server_core))
-        self.commands[name] = shlex.join(server.command)
+    def start(self, stack: ExitStack, name: str, setup: str) -> Server:
+        server = stack.enter_context(run_server(name, list(ROWS.values()), self.options.server_core, setup))
+        self.commands[f"{name}, {setup}"] = shlex.join(server.command)
         return server
 
     def measure(self, turn: int, row: Row, server: Server) -> Sample:
         """Check the answer, warm up, then load the server and account for its CPU time."""
-        check_answer(row, server.name, server.port)
-        connections = count_served(row, server.port, self.options.connections)
+        connections = self.drivers[row.driver].check(row, server)
         self.load(row, server, self.options.warmup)
+        server.reset_peak()
         before = server.usage()
         load = self.load(row, server, self.options.duration)
         used = server.usage() - before
@@ -69,7 +98,8 @@ class Bench:
             p50_us=load.p50_us if row.pipeline == 1 else None,  # wrk's correction spoils them with pipelining
             p99_us=load.p99_us if row.pipeline == 1 else None,
             busy=used.cpu_ns / 1e9 / load.seconds,
-            errors=load.errors(row.status),
+            peak_mib=server.peak_kib() / 1024,
+            errors=load.errors,
             connections=connections,
         )
         progress(f"round {turn + 1}, {row.name}, {server.name}: {sample.cpu_us:.2f} µs")
@@ -86,17 +116,17 @@ class Bench:
         return Memory(server.name, start, FEW, few, sent, server.rss_kib())
 
     def load(self, row: Row, server: Server, seconds: int) -> Load:
-        options = self.options
-        command = wrk_command(row, server.port, options.client_core, options.connections, seconds)
-        self.commands["wrk"] = shlex.join(command)
-        return run_wrk(command, row, seconds)
+        driver = self.drivers[row.driver]
+        load = driver.load(row, server, seconds)
+        self.commands[row.driver] = driver.command
+        return load
 
     def document(self) -> dict[str, Any]:
         """Return everything known about this run, JSON-ready."""
         settings = {name: value for name, value in vars(self.options).items() if name != "json"}
-        scripts = {row.name: lua_script(row) for row in self.rows}
+        scripts = {row.name: lua_script(row) for row in self.rows if row.driver in ("wrk", "mixed")}
         facts = collect(settings, self.commands, scripts, self.load_average)
-        return document(facts, self.samples, self.memories)
+        return document(facts, self.samples, self.costs, self.memories)
 
 
 def progress(text: str) -> None:

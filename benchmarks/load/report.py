@@ -19,6 +19,7 @@ COLUMNS = (
     "p50 µs",
     "p99 µs",
     "core busy",
+    "peak MiB",
     "errors",
     "connections",
 )
@@ -28,7 +29,8 @@ COLUMNS = (
 class Sample:
     """One measurement: a row on a server in a round.
 
-    `busy` is the share of wall time that the server was on its core. Latencies are None where wrk cannot tell them.
+    `busy` is the share of wall time that the server was on its core, `peak_mib` its largest resident memory meanwhile.
+    Latencies are None where wrk cannot tell them.
     """
 
     round: int
@@ -40,13 +42,16 @@ class Sample:
     p50_us: float | None
     p99_us: float | None
     busy: float
+    peak_mib: float
     errors: int
     connections: int
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians over the rounds of one row on one server; errors are added up, connections are the fewest served.
+    """Medians over the rounds of one row on one server.
+
+    Errors are added up, connections are the fewest served, memory is the most.
 
     `to_nginx` is its CPU time per request divided by nginx's, `fastapi_to` FastAPI's divided by its; None if not run.
     """
@@ -61,10 +66,21 @@ class Summary:
     p50_us: float | None
     p99_us: float | None
     busy: float
+    peak_mib: float
     errors: int
     connections: int
     to_nginx: float | None
     fastapi_to: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One thing that a server costs beside requests: what it is, in which unit, and how much."""
+
+    what: str
+    unit: str
+    server: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ def summarise_one(own: list[Sample], servers: dict[str, list[Sample]]) -> Summar
         p50_us=median_known(sample.p50_us for sample in own),
         p99_us=median_known(sample.p99_us for sample in own),
         busy=median(sample.busy for sample in own),
+        peak_mib=max(sample.peak_mib for sample in own),
         errors=sum(sample.errors for sample in own),
         connections=min(sample.connections for sample in own),
         to_nginx=ratio(own, servers.get("nginx", [])),
@@ -154,6 +171,7 @@ def table_line(summary: Summary) -> list[str]:
         cell(summary.p50_us, ",.0f"),
         cell(summary.p99_us, ",.0f"),
         f"{summary.busy:.0%}",
+        f"{summary.peak_mib:.0f}",
         str(summary.errors),
         str(summary.connections),
     ]
@@ -183,11 +201,29 @@ def memory_line(memory: Memory) -> list[str]:
     ]
 
 
-def document(facts: dict[str, Any], samples: Sequence[Sample], memories: Sequence[Memory]) -> dict[str, Any]:
+def cost_table(costs: Sequence[Cost]) -> str:
+    """Return what servers cost beside requests as a markdown table: a line for each thing, a column for each server."""
+    servers = list(dict.fromkeys(cost.server for cost in costs))
+    lines: dict[tuple[str, str], dict[str, float]] = {}
+    for cost in costs:
+        lines.setdefault((cost.what, cost.unit), {})[cost.server] = cost.value
+    return markdown(
+        ("cost", "unit", *servers),
+        (
+            [what, unit, *(cell(values.get(server), ",.1f") for server in servers)]
+            for (what, unit), values in lines.items()
+        ),
+    )
+
+
+def document(
+    facts: dict[str, Any], samples: Sequence[Sample], costs: Sequence[Cost], memories: Sequence[Memory]
+) -> dict[str, Any]:
     """Return everything as one JSON-ready object: facts of the run, medians, memory and the raw samples."""
     return {
         **facts,
         "summary": [asdict(summary) for summary in summarise(samples)],
+        "costs": [asdict(cost) for cost in costs],
         "memory": [asdict(memory) for memory in memories],
         "samples": [asdict(sample) for sample in samples],
     }

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from .rows import Row
+from .payloads import READABLE, folder
+from .rows import Blob, Row
 
 HOST = "127.0.0.1"
 START_TIMEOUT = 30.0
@@ -28,15 +29,19 @@ CPUCLOCK_SCHED = 2
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 QUIET = ("--no-access-log", "--log-level", "warning")
+CONSTANT_LIMIT = 2048
+RESET_PEAK = "5"  # see proc(5), clear_refs
 
 NGINX_CONFIG = """\
 daemon off;
 worker_processes 1;
 pid nginx.pid;
 error_log stderr crit;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile 16384;
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
+    sendfile on;
     default_type application/json;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;
@@ -54,31 +59,61 @@ class ServerError(Exception):
     """A server did not start, or ended while it was needed; the message carries the end of its output."""
 
 
-def nginx_config(rows: Iterable[Row], port: int) -> str:
-    """Return a configuration that answers each row with a constant of the expected status and JSON."""
-    answers = {urlsplit(row.path).path: row for row in rows}
-    locations = "\n".join(
-        f"        location = {path} {{ return {row.status} '{json.dumps(row.answer, separators=(',', ':'))}'; }}"
-        for path, row in answers.items()
-    )
+def nginx_location(row: Row, files: Path) -> str:
+    """Return what answers a row: a constant, or a file for what is too long for the configuration."""
+    path = urlsplit(row.path).path
+    if isinstance(row.answer, Blob):
+        return f"        location = {path} {{ alias {folder() / 'blob'}; }}"
+    text = json.dumps(row.answer, separators=(",", ":"))
+    if len(text) < CONSTANT_LIMIT:
+        return f"        location = {path} {{ return {row.status} '{text}'; }}"
+    (files / row.name).write_text(text)
+    return f"        location = {path} {{ alias {files / row.name}; }}"
+
+
+def nginx_config(rows: Iterable[Row], port: int, files: Path) -> str:
+    """Return a configuration that answers its rows with the expected status and bytes; `files` is for long ones."""
+    answers = {urlsplit(row.path).path: row for row in rows if "nginx" in row.servers}
+    locations = "\n".join(nginx_location(row, files) for row in answers.values())
     return NGINX_CONFIG.format(host=HOST, port=port, locations=locations)
 
 
-def nginx_command(port: int, folder: Path, rows: Sequence[Row]) -> list[str]:
-    (folder / "nginx.conf").write_text(nginx_config(rows, port))
-    return ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")]
+def nginx_command(port: int, own_folder: Path, rows: Sequence[Row], setup: str) -> list[str]:
+    own_folder.chmod(READABLE)
+    config = own_folder / "nginx.conf"
+    config.write_text(nginx_config(rows, port, own_folder))
+    return ["nginx", "-e", "stderr", "-p", str(own_folder), "-c", str(config)]
 
 
-def fastapi_command(port: int, folder: Path, rows: Sequence[Row]) -> list[str]:
-    options = ["--loop", "uvloop", "--http", "httptools", *QUIET]
-    return [sys.executable, "-m", "uvicorn", "benchmarks.load.apps_fastapi:app", "--port", str(port), *options]
+def uvicorn_command(port: int, module: str, setup: str) -> list[str]:
+    options = ["--port", str(port), "--loop", "uvloop", "--http", "httptools", *QUIET, *SETUPS[setup]]
+    return [sys.executable, "-m", "uvicorn", application(module, setup), *options]
 
 
-def turboapi_command(port: int, folder: Path, rows: Sequence[Row]) -> list[str]:
-    return [sys.executable, "-m", "turboapi", "run", "benchmarks.load.apps_turboapi:app", "--port", str(port), *QUIET]
+def fastapi_command(port: int, own_folder: Path, rows: Sequence[Row], setup: str) -> list[str]:
+    return uvicorn_command(port, "benchmarks.load.apps_fastapi", setup)
+
+
+def turboapi_command(port: int, own_folder: Path, rows: Sequence[Row], setup: str) -> list[str]:
+    module = "benchmarks.load.apps_turboapi"
+    if setup == "asgi":
+        return uvicorn_command(port, module, setup)
+    options = ["--port", str(port), *QUIET, *SETUPS[setup]]
+    return [sys.executable, "-m", "turboapi", "run", application(module, setup), *options]
+
+
+def application(module: str, setup: str) -> str:
+    return f"{module}:with_middleware" if setup == "middleware" else f"{module}:app"
 
 
 COMMANDS = {"nginx": nginx_command, "fastapi": fastapi_command, "turboapi": turboapi_command}
+SETUPS: dict[str, tuple[str, ...]] = {
+    "plain": (),
+    "middleware": ("--factory",),
+    "asgi": (),  # both frameworks under uvicorn
+    "idle": ("--timeout-keep-alive", "3600"),  # connections stay
+}
+"""Ways to serve the application, and the options that they take."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +146,15 @@ class Server:
         """Return the resident memory of the process and its descendants."""
         return sum(int(proc_file(pid, "statm").split()[1]) * PAGE_KIB for pid in process_tree(self.process.pid))
 
+    def reset_peak(self) -> None:
+        """Forget the largest resident memory so far."""
+        for pid in process_tree(self.process.pid):
+            Path("/proc", str(pid), "clear_refs").write_text(RESET_PEAK)
+
+    def peak_kib(self) -> int:
+        """Return the largest resident memory since `reset_peak`, of all processes."""
+        return sum(peak_kib(pid) for pid in process_tree(self.process.pid))
+
     def require_alive(self) -> None:
         """Raise `ServerError` with the end of the server's output if it has ended."""
         if self.process.poll() is not None:
@@ -118,11 +162,11 @@ class Server:
 
 
 @contextmanager
-def run_server(name: str, rows: Sequence[Row], core: int) -> Iterator[Server]:
+def run_server(name: str, rows: Sequence[Row], core: int, setup: str = "plain") -> Iterator[Server]:
     """Start the server called `name`, pinned to `core`; yield it once it accepts connections; stop it."""
-    with tempfile.TemporaryDirectory(prefix=f"load-{name}-") as folder:
-        port, output = free_port(), Path(folder, "output")
-        command = ["taskset", "-c", str(core), *COMMANDS[name](port, Path(folder), rows)]
+    with tempfile.TemporaryDirectory(prefix=f"load-{name}-") as own_folder:
+        port, output = free_port(), Path(own_folder, "output")
+        command = ["taskset", "-c", str(core), *COMMANDS[name](port, Path(own_folder), rows, setup)]
         with output.open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         server = Server(name, port, command, process, output)
@@ -182,6 +226,10 @@ def process_tree(root: int) -> list[int]:
     for parent in tree:
         tree += [pid for pid, its_parent in parents.items() if its_parent == parent]
     return tree
+
+
+def peak_kib(pid: int) -> int:
+    return next(int(line.split()[1]) for line in proc_file(pid, "status").splitlines() if line.startswith("VmHWM"))
 
 
 def cpu_clock_ns(pid: int) -> int:

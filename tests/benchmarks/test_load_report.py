@@ -1,16 +1,38 @@
+import contextlib
 import json
 import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load import report
-from benchmarks.load.probe import request_bytes
-from benchmarks.load.report import Memory, Sample, median_known, memory_table, ratio, rotated, summarise, table
-from benchmarks.load.rows import ROUTES, ROWS
-from benchmarks.load.servers import nginx_config
+from benchmarks.load.__main__ import parse_arguments
+from benchmarks.load.client import CLIENTS, SOCKETS
+from benchmarks.load.client import summarise as summarise_client
+from benchmarks.load.drivers import make_drivers
+from benchmarks.load.payloads import BLOB_SIZE, FOLDER_VARIABLE, PAYLOADS, blob, catalogue, form
+from benchmarks.load.probe import is_right, request_bytes
+from benchmarks.load.report import (
+    Cost,
+    Memory,
+    Sample,
+    cost_table,
+    median_known,
+    memory_table,
+    ratio,
+    rotated,
+    summarise,
+    table,
+)
+from benchmarks.load.rows import HELLO, ROUTES, ROWS
+from benchmarks.load.servers import COMMANDS, SETUPS, Server, fastapi_command, nginx_config, turboapi_command
 from benchmarks.load.wrk import Load, WrkError, lua_script, lua_string, microseconds, parse_summary, wrk_command
+from turboapi import TurboAPI, WebSocket, WebSocketDisconnect
 
 CLEAN_SUMMARY = """\
 Running 4s test @ http://127.0.0.1:8000/hello
@@ -44,6 +66,7 @@ def make_sample(**changes: object) -> Sample:
         "p50_us": 300.0,
         "p99_us": 900.0,
         "busy": 0.99,
+        "peak_mib": 70.4,
         "errors": 0,
         "connections": 64,
     }
@@ -105,11 +128,103 @@ def test_request_carries_its_body_with_its_length() -> None:
     assert json.loads(body)["name"] == "Lamp"
 
 
-def test_nginx_answers_every_path_with_the_expected_constant() -> None:
-    config = nginx_config(ROWS.values(), 8000)
-    locations = dict(re.findall(r"location = (\S+) (\{ return .* '[^'$]*'; \})\n", config))
-    assert locations.keys() == {row.path.partition("?")[0] for row in ROWS.values()}
-    assert locations["/missing"] == """{ return 404 '{"detail":"No such item"}'; }"""
+def test_nginx_answers_with_constants_and_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, "/blobs")
+    config = nginx_config(ROWS.values(), 8000, tmp_path)
+    constants = dict(re.findall(r"location = (\S+) (\{ return .* '[^'$]*'; \})\n", config))
+    files = dict(re.findall(r"location = (\S+) \{ alias (\S+); \}\n", config))
+    assert constants["/missing"] == """{ return 404 '{"detail":"No such item"}'; }"""
+    assert files == {"/blob": "/blobs/blob", "/rows": str(tmp_path / "rows")}
+    assert json.loads((tmp_path / "rows").read_text()) == ROWS["rows"].answer
+    expected = {row.path.partition("?")[0] for row in ROWS.values() if "nginx" in row.servers}
+    assert constants.keys() | files.keys() == expected
+
+
+@pytest.mark.parametrize(
+    ("setup", "expected"),
+    [
+        ("plain", "-m turboapi run benchmarks.load.apps_turboapi:app"),
+        ("middleware", "-m turboapi run benchmarks.load.apps_turboapi:with_middleware"),
+        ("asgi", "-m uvicorn benchmarks.load.apps_turboapi:app"),
+    ],
+)
+def test_setups_decide_what_is_served_and_by_whom(setup: str, expected: str, tmp_path: Path) -> None:
+    assert expected in " ".join(turboapi_command(8000, tmp_path, [], setup))
+    assert "benchmarks.load.apps_fastapi:" in " ".join(fastapi_command(8000, tmp_path, [], setup))
+
+
+def test_rows_name_what_there_is() -> None:
+    drivers = make_drivers(core=1, connections=64)
+    for name, row in ROWS.items():
+        assert name == row.name
+        assert row.driver in drivers
+        assert row.setup in SETUPS
+        assert set(row.servers) <= COMMANDS.keys()
+        assert not row.payload or row.payload in PAYLOADS
+
+
+def test_large_bodies_have_the_size_they_are_named_for() -> None:
+    assert len(blob()) == BLOB_SIZE == 100_000_000
+    assert 9_900_000 < len(catalogue()) < 10_200_000
+    assert len(json.loads(catalogue())["entries"]) == ROWS["json_10mb"].answer["entries"]
+    assert form().count(blob()[:1000]) == 100
+
+
+def test_load_of_a_client_is_summed_up() -> None:
+    load = summarise_client([0.001 * number for number in range(1, 201)], 4.0, 3)
+    assert (load.requests, load.per_second, load.errors) == (200, 50.0, 3)
+    assert (load.p50_us, load.p99_us) == pytest.approx((101_000, 199_000))
+
+
+def test_answers_are_read_and_compared() -> None:
+    def answer(text: bytes, row: str) -> bool:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            return is_right(ours, ROWS[row])
+
+    assert answer(b'{"message": "Hello, World!"}', "hello")
+    assert not answer(b'{"message": "Hello"}', "hello")
+    assert not answer(b"too short", "download_100mb")
+
+
+def test_clients_count_what_comes_back(serve: Any) -> None:
+    app = TurboAPI()
+
+    @app.get("/hello")
+    async def hello() -> Any:
+        return HELLO
+
+    @app.websocket("/echo")
+    async def echo(socket: WebSocket) -> None:
+        await socket.accept()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                await socket.send_bytes(await socket.receive_bytes())
+
+    with serve(app) as served:
+        server = Server("turboapi", served.port, [], None, Path())  # type: ignore[arg-type]
+        assert make_drivers(core=1, connections=64)["websocket"].check(ROWS["websocket"], server) == SOCKETS
+        for kind, row in (("pace", "hello"), ("bulk", "hello"), ("websocket", "websocket")):
+            load = CLIENTS[kind](ROWS[row], served.port, 0.1)
+            assert load.requests > 0
+            assert load.errors == 0
+        assert CLIENTS["bulk"](replace(ROWS["hello"], answer="other"), served.port, 0).errors == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows", "costs"),
+    [
+        ([], list(ROWS), True),
+        (["--rows", "hello,json"], ["hello", "json"], False),
+        (["--costs"], [], True),
+        (["--rows", "hello", "--costs"], ["hello"], True),
+        (["--memory"], [], False),
+    ],
+)
+def test_what_is_measured_is_what_was_asked_for(arguments: list[str], rows: list[str], costs: bool) -> None:
+    options = parse_arguments(arguments)
+    assert (options.rows, options.costs) == (rows, costs)
 
 
 def test_the_last_route_is_the_last() -> None:
@@ -156,9 +271,9 @@ def test_table_has_one_line_per_row_and_server() -> None:
     assert header.startswith("| row | server | CPU µs/request |")
     assert rule.startswith("| :-- | :-- | --: |")
     assert lines == [
-        "| hello | turboapi | 8.00 | 8.00–8.00 | 2.00 |  | 10.00 | 100,000 | 300 | 900 | 99% | 0 | 64 |",
-        "| hello | fastapi | 80.00 | 80.00–80.00 | 2.00 |  | 1.00 | 100,000 | 300 | 900 | 99% | 0 | 64 |",
-        "| pipeline | turboapi | 8.00 | 8.00–8.00 | 2.00 |  |  | 100,000 |  | 900 | 99% | 0 | 64 |",
+        "| hello | turboapi | 8.00 | 8.00–8.00 | 2.00 |  | 10.00 | 100,000 | 300 | 900 | 99% | 70 | 0 | 64 |",
+        "| hello | fastapi | 80.00 | 80.00–80.00 | 2.00 |  | 1.00 | 100,000 | 300 | 900 | 99% | 70 | 0 | 64 |",
+        "| pipeline | turboapi | 8.00 | 8.00–8.00 | 2.00 |  |  | 100,000 |  | 900 | 99% | 70 | 0 | 64 |",
     ]
 
 
@@ -169,7 +284,23 @@ def test_memory_table_shows_the_growth_under_load() -> None:
     )
 
 
+def test_costs_have_a_column_for_each_server() -> None:
+    costs = [
+        Cost("import", "ms", "fastapi", 500.0),
+        Cost("import", "ms", "turboapi", 400.04),
+        Cost("x", "KiB", "nginx", 1),
+    ]
+    assert cost_table(costs).splitlines() == [
+        "| cost | unit | fastapi | turboapi | nginx |",
+        "| :-- | :-- | --: | --: | --: |",
+        "| import | ms | 500.0 | 400.0 |  |",
+        "| x | KiB |  |  | 1.0 |",
+    ]
+
+
 def test_document_is_json_with_facts_medians_and_samples() -> None:
-    document = json.loads(json.dumps(report.document({"settings": {}}, [make_sample()], [])))
-    assert document.keys() == {"settings", "summary", "memory", "samples"}
+    document = json.loads(
+        json.dumps(report.document({"settings": {}}, [make_sample()], [Cost("x", "KiB", "nginx", 1.0)], []))
+    )
+    assert document.keys() == {"settings", "summary", "costs", "memory", "samples"}
     assert document["summary"][0]["cpu_us"] == document["samples"][0]["cpu_us"] == 8.0

@@ -7,6 +7,7 @@ client is asked as well.
 import asyncio
 import contextlib
 import gc
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -47,6 +48,57 @@ def talk(served: Any, *parts: bytes, methods: tuple[str, ...] = ()) -> list[Any]
             connection.sendall(part)
         received = b"".join(iter(lambda: connection.recv(65536), b""))
     return parse_answers(received, methods)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+FILES = """
+app = App()
+app.mount("/static", StaticFiles(directory=FOLDER))
+@app.get("/file")
+async def file():
+    return FileResponse(FOLDER + "/data.txt", filename="ü.txt", background=BackgroundTask(log.append, "file"))
+@app.get("/created", status_code=201)
+def created():
+    return FileResponse(FOLDER + "/data.txt", status_code=201)
+"""
+PASSING = """
+@app.middleware("http")
+async def passing(request, call_next):
+    return await call_next(request)
+"""
+GZIPPED = "app.add_middleware(GZipMiddleware)\n"
+RANGES = (
+    "",
+    "bytes=0-",
+    "bytes=7-299999",
+    "bytes=-200000",
+    "bytes=9999999-",
+    "bytes=2-1",
+    "lines=1",
+)
+
+
+@pytest.mark.parametrize("middleware", ["", PASSING, GZIPPED], ids=["direct", "behind middleware", "gzip"])
+@pytest.mark.parametrize("size", [0, 100, 65536, 500_000])
+def test_files_are_sent_as_by_fastapi(serve, tmp_path, size, middleware):
+    (tmp_path / "data.txt").write_bytes(b"0123456789" * (size // 10) + b"x" * (size % 10))
+    (app, log), (theirs, their_log) = (
+        build(FILES + middleware, framework, FOLDER=str(tmp_path)) for framework in (TURBOAPI, FASTAPI)
+    )
+    varying = ("date", "server", "transfer-encoding")
+    with serve(app) as served, client_of(served) as client, StarletteClient(theirs) as reference:
+        for method, path, wanted in itertools.product(
+            ("GET", "HEAD"), ("/file", "/created", "/static/data.txt", "/static/no.txt"), RANGES
+        ):
+            headers = {"range": wanted} if wanted else {}
+            ours, expected = (asked.request(method, path, headers=headers) for asked in (client, reference))
+            assert ours.status_code == expected.status_code
+            assert ours.content == expected.content
+            assert {k: v for k, v in ours.headers.items() if k not in varying} == {
+                k: v for k, v in expected.headers.items() if k not in varying
+            }
+    assert log == their_log
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------
@@ -97,11 +149,6 @@ async def breaks():
         await asyncio.sleep(0)
         raise ValueError("mid-stream")
     return StreamingResponse(parts())
-"""
-PASSING = """
-@app.middleware("http")
-async def passing(request, call_next):
-    return await call_next(request)
 """
 
 

@@ -1,9 +1,12 @@
 """`Site` and the last resort for errors; what endpoints answer is compared with the reference in tests/compat."""
 
+import gc
+import sys
+
 import pytest
 
 from tests.wire.harness import Site, Wire, echo, request
-from turboapi._speedups.endpoint import log_and_answer_500, routes_epoch
+from turboapi._speedups.endpoint import decode_json, log_and_answer_500, routes_epoch
 from turboapi._speedups.router import Entry, Router
 from turboapi.exceptions import HTTPException
 
@@ -148,3 +151,27 @@ def test_scope_is_completed_once(answer):
 
     answer(Site(asgi=app, add_to_scope=add_to_scope), request() + request("PUT / HTTP/1.1"))
     assert seen == ["GET", "PUT"]
+
+
+@pytest.mark.parametrize(("size", "paused"), [(16383, False), (16384, sys.version_info < (3, 12))])
+def test_garbage_collector_rests_while_a_large_document_is_decoded(size, paused):
+    assert decode_json(lambda data: gc.isenabled(), b"x" * size) is not paused
+    assert gc.isenabled()
+
+
+def test_garbage_collector_is_on_again_when_a_document_is_refused():
+    def refuse(data):
+        raise ValueError("refused")
+
+    with pytest.raises(ValueError, match="refused"):
+        decode_json(refuse, b"x" * 100_000)
+    assert gc.isenabled()
+
+
+def test_garbage_collector_that_is_off_stays_off():
+    gc.disable()
+    try:
+        assert decode_json(len, b"x" * 100_000) == 100_000
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

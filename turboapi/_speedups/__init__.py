@@ -24,8 +24,17 @@ try:
     from turboapi._speedups.arguments import Argument, Call
     from turboapi._speedups.asgi import AsgiExchange, answer
     from turboapi._speedups.dependencies import Visit
-    from turboapi._speedups.endpoint import Endpoint, Hooks, Site, answer_500, log_and_answer_500, reply, routes_epoch
-    from turboapi._speedups.exchange import HttpExchange, Settings
+    from turboapi._speedups.endpoint import (
+        Endpoint,
+        Hooks,
+        Site,
+        answer_500,
+        decode_json,
+        log_and_answer_500,
+        reply,
+        routes_epoch,
+    )
+    from turboapi._speedups.exchange import HttpExchange, Settings, file_sender
     from turboapi._speedups.frames import BrokenFrame, FrameReader, frame
     from turboapi._speedups.layers import AS_ASGI, DispatchLayer, InnerExchange, Inside, Layer, Layers
     from turboapi._speedups.protocol import HttpProtocol, Hub
@@ -71,6 +80,8 @@ __all__ = [
     "Visit",
     "answer",
     "answer_500",
+    "decode_json",
+    "file_sender",
     "frame",
     "log_and_answer_500",
     "reply",

@@ -35,6 +35,9 @@ cdef class Connection:
     cdef int write(self, bytes data) except -1
     cdef int push(self) except -1
     cdef object drain(self)
+    cdef int open_output(self) except -2
+    cdef int close_output(self) except -1
+    cdef bint is_ending(self)
     cdef int wants_reading(self) except -1
     cdef int answered(self, HttpExchange exchange) except -1
     cdef int dropped(self, HttpExchange exchange) except -1

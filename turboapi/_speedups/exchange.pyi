@@ -1,6 +1,6 @@
 """One request/response on our own server."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from turboapi._speedups.request import Exchange
@@ -133,3 +133,18 @@ class HttpExchange(Exchange):
         Raises RuntimeError for a message out of order and a body that does not fit its content-length; ValueError and
         TypeError for bad headers. Nothing has been sent then, unless the response had started before.
         """
+
+    async def send_file(self, file: int, offset: int, size: int) -> int:
+        """Send a part of an open file as the next part of the body, and return how many bytes of it.
+
+        The bytes go from the page cache to the socket (sendfile(2)); those that are not cached are waited for on the
+        event loop. Waits while the client is slow to read. Fewer bytes than `size` mean that this way is closed (no
+        announced length, TLS, a file system without it, the end of the file, a client that has gone): the caller reads
+        on and uses `send`.
+        """
+
+def file_sender(send: Callable[..., Any]) -> Callable[[int, int, int], Awaitable[int]] | None:
+    """Return the `send_file` of the exchange whose own `send` this is.
+
+    None if it is somebody else's, or if middleware has to see every part of the body.
+    """

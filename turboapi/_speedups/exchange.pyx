@@ -6,6 +6,7 @@ No parsing and no socket here: `protocol.HttpProtocol` feeds the body and is the
 
 import asyncio
 import logging
+import os
 
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
@@ -63,6 +64,21 @@ cdef class Connection:
         """None, or an awaitable while the client is slow to read."""
         raise NotImplementedError
 
+    cdef int open_output(self) except -2:
+        """The descriptor of the socket, -1 where that is not to be had. What was written has been passed on when `drain` says so.
+
+        It may be written to whenever `is_ending` is false and `drain` returns None.
+        """
+        raise NotImplementedError
+
+    cdef int close_output(self) except -1:
+        """The socket is written to by the connection alone again."""
+        raise NotImplementedError
+
+    cdef bint is_ending(self):
+        """Whether the connection is closed, or about to be."""
+        raise NotImplementedError
+
     cdef int wants_reading(self) except -1:
         """Somebody waits for more of the request."""
         raise NotImplementedError
@@ -92,6 +108,30 @@ cdef bint _are_plain(list headers) except -1:
         if pair[0] in _OURS:
             return False
     return True
+
+
+cdef enum:
+    REFILL = 16384                  # bytes of a file that are handed to the transport when the socket is full
+
+
+cdef Py_ssize_t _sendfile(int output, int file, Py_ssize_t offset, Py_ssize_t size) except -2:
+    """sendfile(2): 0 at the end of the file, or for an error that reading it or writing would meet, too; -1: no room now."""
+    try:
+        return os.sendfile(output, file, offset, size)
+    except BlockingIOError:
+        return -1
+    except OSError:
+        return 0
+
+
+def file_sender(send):
+    """The `send_file` of the exchange whose `send` this is. None: somebody else's, or middleware has to see the body."""
+    cdef HttpExchange exchange
+    owner = getattr(send, "__self__", None)
+    if type(owner) is not HttpExchange or send != owner.send:
+        return None
+    exchange = owner
+    return None if exchange.watches_bodies() or not hasattr(os, "sendfile") else exchange.send_file
 
 
 cdef class HttpExchange(Exchange):
@@ -403,6 +443,50 @@ cdef class HttpExchange(Exchange):
     def _send_head_alone(self):
         if self.pending_head is not None and not self.connection.closed:
             self.write_head(b"", False)
+
+    async def send_file(self, int file, Py_ssize_t offset, Py_ssize_t size):
+        """Send a part of a file as the next part of the body, from the page cache to the socket: how many bytes of it.
+
+        Fewer than `size`: the rest is to be read and sent as a message; what is wrong with it shows there.
+        """
+        cdef Connection connection = self.connection
+        cdef Py_ssize_t start = offset
+        cdef Py_ssize_t end = offset + size
+        cdef Py_ssize_t sent
+        cdef bytes data
+        cdef int output
+        # Only within an announced length a part needs no framing of its own.
+        if not self.started or self.answered or self.missing < size or not allows_body(self.status) or self.method == "HEAD":
+            return 0
+        if self.pending_head is not None:
+            self.write_head(b"", False)
+        output = connection.open_output()
+        if output < 0:
+            return 0
+        try:
+            while offset < end:
+                pending = connection.drain()
+                if pending is not None:
+                    await pending
+                    continue
+                if connection.is_ending():
+                    break
+                sent = _sendfile(output, file, offset, end - offset)
+                if sent == 0:
+                    break
+                if sent < 0:
+                    # The transport takes some bytes off us, and lets us know when the socket has taken them.
+                    data = os.pread(file, min(REFILL, end - offset), offset)
+                    connection.write(data)
+                    connection.push()
+                    sent = len(data)
+                    if sent == 0:
+                        break
+                offset += sent
+                self.missing -= sent
+        finally:
+            connection.close_output()
+        return offset - start
 
     # --- the end -----------------------------------------------------------------------------------------------------
 

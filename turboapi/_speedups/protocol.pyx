@@ -613,6 +613,22 @@ cdef class HttpProtocol(Connection):
         self.writable.append(waiter)
         return waiter
 
+    cdef int open_output(self) except -2:
+        if self.is_ending() or self.outlet.socket < 0:
+            return -1
+        self.transport.set_write_buffer_limits(0)  # writing is paused until the last byte of it has gone
+        self.flush()
+        return self.outlet.socket
+
+    cdef int close_output(self) except -1:
+        if not self.is_ending():
+            self.transport.set_write_buffer_limits()
+        return 0
+
+    cdef bint is_ending(self):
+        # NOTE: the transport keeps the socket open until it has called `connection_lost`.
+        return self.closed or self.transport is None or self.transport.is_closing()
+
     cdef int close(self) except -1:
         """Close when everything written has been sent."""
         if self.transport is not None and not self.closed:

@@ -62,6 +62,7 @@ cdef class Exchange:
     cdef list hooked_extra(self, list extra, Py_ssize_t size)
     cdef object run_hooks(self, int status, list headers, object body)
     cdef object through_hooks(self, object send)
-    cdef bint changes_bodies(self)
+    cdef bint changes_bodies(self)      # a hook edits complete bodies, too
+    cdef bint watches_bodies(self)      # a hook sees the messages of which a body consists
     cpdef end_hooks(self, error)
     cdef int finished(self) except -1

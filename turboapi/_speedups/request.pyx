@@ -61,6 +61,9 @@ cdef class ScopeHook(ResponseHook):
         raise NotImplementedError
 
 
+cdef object _plain_sender = ResponseHook.sender
+
+
 cdef class BodyHook(ResponseHook):
     def whole(self, int status, list headers, bytes body):
         raise NotImplementedError
@@ -200,6 +203,9 @@ cdef class Exchange:
 
     cdef bint changes_bodies(self):
         return self.hooks is not None and any([isinstance(hook, BodyHook) for hook in self.hooks])
+
+    cdef bint watches_bodies(self):
+        return self.hooks is not None and any([type(hook).sender is not _plain_sender for hook in self.hooks])
 
     cpdef end_hooks(self, error):
         """The response is complete, or `error` came instead of it; no hook sees what is sent from now on."""
