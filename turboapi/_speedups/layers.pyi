@@ -99,6 +99,12 @@ class InnerExchange(AsgiExchange):
 
     @property
     def ended(self) -> bool: ...
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope of the outer exchange."""
+
+    async def receive(self) -> Any:
+        """ASGI `receive`; a body that is known already is handed over, once."""
+
     async def send(self, message: Any) -> None:
         """ASGI `send`, through the hooks of the layers on this side."""
 
