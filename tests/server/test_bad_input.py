@@ -631,3 +631,125 @@ def test_a_session_of_our_own(sides):
 
 def test_only_who_has_the_key_could_sign_nonsense(sides):
     assert ask_all(sides, session_of(signed(b"nonsense")), 500).body == b"Internal Server Error"
+
+
+# --- bodies over a limit ----------------------------------------------------------------------------------------------
+
+LIMIT = 1000
+
+
+def of_application(api: Framework) -> Any:
+    return limited(api, api.App(max_body_size=LIMIT))
+
+
+def of_middleware(api: Framework) -> Any:
+    app = limited(api, api.App())
+    app.add_middleware(api.RequestBodyLimitMiddleware, max_body_size=LIMIT)
+    return app
+
+
+def inside_of_other_middleware(api: Framework) -> Any:
+    app = of_middleware(api)
+    app.add_middleware(api.CORSMiddleware, allow_origins=["*"])
+
+    @app.middleware("http")
+    async def dispatch(request, call_next):
+        return await call_next(request)
+
+    return app
+
+
+def of_router(api: Framework) -> Any:
+    app = api.App()
+    app.include_router(limited(api, api.APIRouter(max_body_size=LIMIT)))
+    return app
+
+
+def of_inclusion(api: Framework) -> Any:
+    app = api.App()
+    app.include_router(limited(api, api.APIRouter()), max_body_size=LIMIT)
+    return app
+
+
+def limited(api: Framework, routes: Any) -> Any:
+    @routes.get("/alive")
+    async def alive():
+        return "alive"
+
+    @routes.post("/json")
+    async def json(item: dict[str, str]):
+        return item
+
+    @routes.post("/form")
+    async def form(text: str = api.Form()):
+        return text
+
+    @routes.post("/raw")
+    async def raw(request: api.Request):
+        return len(await request.body())
+
+    return routes
+
+
+@pytest.fixture(
+    scope="module", params=[of_application, of_middleware, inside_of_other_middleware, of_router, of_inclusion]
+)
+def limits(request: pytest.FixtureRequest) -> Iterator[tuple[Served, Served]]:
+    with _served(request.param(TURBOAPI)) as ours, _served_by_uvicorn(request.param(FASTAPI)) as theirs:
+        yield ours, theirs
+
+
+def post(path: str, *headers: str) -> bytes:
+    media_type = {"/json": "application/json", "/form": "application/x-www-form-urlencoded"}.get(path, "text/plain")
+    lines = (f"POST {path} HTTP/1.1", "Host: test", f"Content-Type: {media_type}", *headers, "", "")
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize("path", ["/json", "/form", "/raw"])
+@pytest.mark.parametrize(
+    ("headers", "begin"),
+    [
+        ((f"Content-Length: {LIMIT + 1}",), b""),
+        (("Content-Length: 100000000",), b"text="),
+        (("Content-Length: 100000000", "Expect: 100-continue"), b""),
+        (("Transfer-Encoding: chunked",), b"3E9\r\n" + b"x" * (LIMIT + 1)),
+        (("Transfer-Encoding: chunked",), b"1\r\nx\r\n" * (LIMIT + 1)),
+        (("Transfer-Encoding: chunked",), b"5F5E100\r\n" + b"x" * 100_000),
+    ],
+    ids=["announced", "announced large", "asked before", "one chunk", "small chunks", "large chunk"],
+)
+def test_a_body_over_the_limit_is_refused_before_its_end(limits, path, headers, begin):
+    """The clients wait for the answer before they send the rest."""
+    answers = [exchange(served, post(path, *headers) + begin, goes_on=False) for served in limits]
+    assert answers[0] == answers[1]
+    assert answers[0].status == 413
+    assert b"Content Too Large" in answers[0].body
+
+
+@pytest.mark.parametrize("path", ["/json", "/form", "/raw"])
+@pytest.mark.parametrize("size", [LIMIT, LIMIT + 1])
+def test_a_body_of_the_limit_in_several_packets(limits, path, size):
+    body = {"/json": b'{"a": "%b"}', "/form": b"text=%b", "/raw": b"%b"}[path]
+    body %= b"x" * (size - len(body) + 2)
+    answers = []
+    for served in limits:
+        with socket.create_connection((served.host, served.port), PATIENCE) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(post(path, f"Content-Length: {size}"))
+            with contextlib.suppress(ConnectionError):  # refused meanwhile
+                for start in range(0, size, 100):
+                    connection.sendall(body[start : start + 100])
+            answers.append(read_answer(connection)[0])
+    assert answers[0] == answers[1]
+    assert answers[0].status == (200 if size == LIMIT else 413)
+
+
+def test_middleware_answers_before_the_body(serve):
+    app = limited(TURBOAPI, TURBOAPI.App())
+
+    @app.middleware("http")
+    async def refuse(request, call_next):
+        return await call_next(request) if request.method == "GET" else TURBOAPI.PlainTextResponse("no", 401)
+
+    with serve(app) as served:
+        assert exchange(served, post("/json", "Content-Length: 100000000"), goes_on=False).status == 401

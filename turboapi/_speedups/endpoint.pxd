@@ -25,6 +25,7 @@ cdef class Hooks:
     cdef readonly object undefined          # the body of a request without one
     cdef readonly object run_limited        # (semaphore, is_async, func, values) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
+    cdef readonly object finish_reading     # (awaitable of the body, exchange) -> awaitable, which raises what to answer
     cdef readonly object run_and_close      # (coroutine, exchange) -> awaitable that closes the exchange's open files
     cdef readonly dict native_types         # Response types that are sent without being called: {type: bool}
 
@@ -96,6 +97,6 @@ cdef class Site:
     cdef Site reviewed(self)
     cdef int resolve(self, Exchange exchange) except -1
     cdef str _route_path(self, str path)
-    cdef bint waits_for_body(self, Exchange exchange)
+    cdef bint needs_body(self, Exchange exchange)
     cdef object run(self, Exchange exchange)
     cdef object run_target(self, Exchange exchange)

@@ -47,7 +47,7 @@ cdef class Hooks:
 
     def __init__(
         self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, run_limited,
-        run_with_stack, run_and_close, open_generator,
+        run_with_stack, run_and_close, open_generator, finish_reading,
     ):
         self.request_class = request_class
         self.response_class = response_class
@@ -61,6 +61,7 @@ cdef class Hooks:
         self.run_with_stack = run_with_stack
         self.run_and_close = run_and_close
         self.open_generator = open_generator
+        self.finish_reading = finish_reading
         self.native_types = {}
 
     cdef bint is_native(self, object kind):
@@ -145,7 +146,7 @@ cdef class Endpoint:
                 if self.needs_body and exchange.body is None:
                     pending = exchange.read_body()
                     if pending is not None:
-                        await pending
+                        await self.hooks.finish_reading(pending, exchange)
                 if endpoint.simple:
                     values = endpoint._simple_values(exchange)
                 if values is not None:
@@ -554,8 +555,8 @@ cdef class Site:
             return ""
         return path[len(root):] if path[len(root)] == "/" else path
 
-    cdef bint waits_for_body(self, Exchange exchange):
-        """Whether the exchange starts only when its whole body is there."""
+    cdef bint needs_body(self, Exchange exchange):
+        """Whether the endpoint runs only when its whole body is there."""
         return type(exchange.target) is Endpoint and (<Endpoint> exchange.target).needs_body
 
     cdef object run(self, Exchange exchange):

@@ -134,8 +134,14 @@ cdef class HttpExchange(Exchange):
         return 0
 
     cdef object read_body(self):
+        if not self.complete:
+            return self._read_while_it_arrives()
         self.take_body()
         return None
+
+    async def _read_while_it_arrives(self):
+        await self.collect_body(self.receive)
+        self.delivered = False  # whoever else wants the body receives all of it
 
     cdef int disconnect(self) except -1:
         return self.wake()

@@ -53,5 +53,4 @@ cdef class Inside:
 
     cdef InnerExchange _start(self)
     cdef object _take_body(self)
-    cdef bint _needs_body(self)
     cpdef progress(self)

@@ -11,7 +11,7 @@ What the layers inside of the outermost exchange raise, beyond what exception ha
 import asyncio
 
 from turboapi._speedups.asgi cimport AsgiExchange
-from turboapi._speedups.endpoint cimport Endpoint, Hooks, Site
+from turboapi._speedups.endpoint cimport Hooks, Site
 from turboapi._speedups.endpoint import reply
 from turboapi._speedups.exchange cimport HttpExchange
 from turboapi._speedups.request cimport Exchange, ResponseHook
@@ -194,8 +194,8 @@ cdef class InnerExchange(AsgiExchange):
             self.origin.progress()
         return 0
 
-    cdef object next_message(self):
-        return self.receive()
+    cdef object read_body(self):
+        return self.collect_body(self.receive)
 
     async def receive(self):
         """ASGI `receive`; a body that is known already is handed over, once."""
@@ -291,16 +291,14 @@ cdef class Inside:
         request = self.request
         body = getattr(request, "_body", None)
         if body is None and not request._stream_consumed:
-            if not self._needs_body() or request._receive != self.exchange.receive:
-                return None
-            self.lends_body = True
-            return self.exchange.body
+            self.lends_body = (
+                self.exchange.body is not None
+                and self.site.needs_body(self.exchange)
+                and request._receive == self.exchange.receive
+            )
+            return self.exchange.body if self.lends_body else None
         request._wrapped_rcv_consumed = True
         return b"" if body is None else body
-
-    cdef bint _needs_body(self):
-        """Whether the whole body is at hand because the route needs it."""
-        return type(self.exchange.target) is Endpoint and (<Endpoint> self.exchange.target).needs_body
 
     cpdef progress(self):
         """The response has begun, or everything inside has ended."""

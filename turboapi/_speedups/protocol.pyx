@@ -505,11 +505,12 @@ cdef class HttpProtocol(Connection):
 
     cdef int start(self, HttpExchange exchange) except -1:
         """Run the exchange; 0 when its body has to arrive first."""
-        if exchange.site.waits_for_body(exchange):
-            if not exchange.complete:
+        if exchange.site.needs_body(exchange):
+            if exchange.complete:
+                exchange.take_body()
+            elif exchange.site.layers is None:  # middleware may answer before the body has arrived
                 exchange.go_ahead()
                 return 0
-            exchange.take_body()
         self.busy = True
         self.hub.runner.run(exchange.site.run(exchange))
         return 1

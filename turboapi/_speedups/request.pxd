@@ -65,3 +65,4 @@ cdef class Exchange:
     cdef bint changes_bodies(self)
     cpdef end_hooks(self, error)
     cdef int finished(self) except -1
+    cdef object collect_body(self, object receive)
