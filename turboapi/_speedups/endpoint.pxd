@@ -38,6 +38,7 @@ cdef class Outcome:
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
     cdef object reply                       # or: the Response to send
+    cdef tuple paused                       # how far `_produce` has got without the exit stacks that it needs by now
 
 
 cdef class Endpoint:
@@ -71,7 +72,6 @@ cdef class Endpoint:
     cdef bint has_json_type(self, Exchange exchange)
     cdef object _decode(self, Exchange exchange)
     cdef bint _has_other_overrides(self, object overrides) except -1
-    cdef Endpoint _overridden(self, Py_ssize_t done, object stack)
     cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1
     cdef int _prepare(self, Exchange exchange, Outcome outcome) except -1
     cdef object _send(self, Exchange exchange, Outcome outcome)
