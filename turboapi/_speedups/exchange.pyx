@@ -16,7 +16,7 @@ from turboapi._speedups.writer cimport (
     allows_body, chunk, is_json_head, json_headers, json_response, response_head,
 )
 
-from turboapi.exceptions import HTTPException
+from turboapi.exceptions import ClientDisconnect, HTTPException
 
 
 logger = logging.getLogger("turboapi.error")
@@ -443,7 +443,7 @@ cdef class HttpExchange(Exchange):
         """A pipeline that ended without a complete answer leaves nothing that the client could trust."""
         if not self.answered:
             self.answered = True
-            self.end_hooks(None)  # the client has gone
+            self.end_hooks(ClientDisconnect() if self.connection.closed else None)
             self.connection.dropped(self)
             self.connection.abort()
         return Exchange.finished(self)

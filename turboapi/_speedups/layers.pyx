@@ -18,6 +18,8 @@ from turboapi._speedups.request cimport Exchange, ResponseHook
 from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport allows_body, json_headers
 
+from turboapi.exceptions import ClientDisconnect
+
 
 class _AsAsgi:
     def __repr__(self):
@@ -239,7 +241,7 @@ cdef class InnerExchange(AsgiExchange):
             raise
 
     cdef int finished(self) except -1:
-        self.end_hooks(self.error)
+        self.end_hooks(ClientDisconnect() if self.error is None and self.carrier.connection.closed else self.error)
         return AsgiExchange.finished(self)
 
 
@@ -271,6 +273,7 @@ cdef class Inside:
         cdef InnerExchange inner = InnerExchange.__new__(InnerExchange)
         inner.site = self.site
         inner.outer = outer
+        inner.carrier = (<InnerExchange> outer).carrier if type(outer) is InnerExchange else <HttpExchange> outer
         inner.origin = self
         inner.method = outer.method
         inner.path = outer.path

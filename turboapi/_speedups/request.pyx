@@ -201,7 +201,7 @@ cdef class Exchange:
         return self.hooks is not None and any([isinstance(hook, BodyHook) for hook in self.hooks])
 
     cpdef end_hooks(self, error):
-        """The response is complete, or `error` came instead of it; no hook sees what is sent from now on."""
+        """The response is complete, or `error` came instead of it or its rest; no hook sees what is sent from now on."""
         cdef list hooks = self.hooks
         self.hooks = self.hooked_send = None
         if hooks is None:
