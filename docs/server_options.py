@@ -25,7 +25,8 @@ def _row(option: Option) -> str:
     flag = f"--[no-]{option.flag[2:]}" if option.type is bool else f"{option.flag} {option.metavar}"
     help = option.help + ("; may be repeated" if option.many else "")
     default = f"`{option.shown_default}`" if option.shown_default else ""
-    cells = (f"`{flag}`", f"`{option.env}`, `{option.name}`", default, help)
+    names = [option.env, *filter(None, [option.common_env]), option.name]
+    cells = (f"`{flag}`", ", ".join(f"`{name}`" for name in names), default, help)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
 
 

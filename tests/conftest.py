@@ -5,6 +5,7 @@ The server is imported by the fixtures themselves, so that tests of single modul
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 import uvloop
 
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
@@ -61,6 +63,21 @@ def _served(app: Any, **options: Any) -> Iterator[Served]:
         assert not thread.is_alive(), "the server does not stop"
     if failures:
         raise failures[0]
+
+
+@contextlib.contextmanager
+def _served_by_uvicorn(app: Any, **options: Any) -> Iterator[Served]:
+    """The same by uvicorn, whose options differ."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, **options))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, name="uvicorn")
+        thread.start()
+        try:
+            yield Served(server, *sock.getsockname())
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE)
+            assert not thread.is_alive(), "uvicorn does not stop"
 
 
 @pytest.fixture

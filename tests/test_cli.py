@@ -81,7 +81,7 @@ def project(tmp_path):
 
 
 def environment(**variables):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURBOAPI_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURBOAPI_") and name != "PORT"}
     paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "80", "NO_COLOR": "1", **variables}
 
@@ -200,7 +200,7 @@ def test_serves_until_a_signal_stops_it(start, number):
         rf"INFO:     Started server process \[{pid}\]",
         r"INFO:     Waiting for application startup\.",
         r"INFO:     Application startup complete\.",
-        r"INFO:     TurboAPI running on http://127\.0\.0\.1:\d+ \(Press CTRL\+C to quit\)",
+        r"INFO:     TurboAPI running on http://0\.0\.0\.0:\d+ \(Press CTRL\+C to quit\)",
         r"INFO:     Shutting down",
         r"INFO:     Waiting for application shutdown\.",
         r"INFO:     Application shutdown complete\.",
@@ -301,6 +301,12 @@ def test_options_from_the_environment(start):
     assert server.out == []
 
 
+@pytest.mark.parametrize(("command", "host"), [("run", "0.0.0.0"), ("dev", "127.0.0.1")])
+def test_the_address_is_that_of_fastapi_cli(start, command, host):
+    server = start("main:app", command=command)
+    assert server.wait_for(server.err, f"running on http://{host}:")
+
+
 def test_options_from_pyproject(start, project):
     (project / "pyproject.toml").write_text(
         "[tool.turboapi]\nentrypoint = 'main:app'\nport = 1\naccess-log = false\nheader = ['X-Tea: green']\n"
@@ -339,7 +345,7 @@ def test_a_file_without_a_name_and_its_environment(start, project):
     (project / "shop.env").write_text("TEA=green\n")
     server = start("app", "--env-file", "shop.env")
     assert server.get() == '"green"'
-    assert server.wait_for(server.err, r"Documentation at http://127\.0\.0\.1:\d+/docs$")
+    assert server.wait_for(server.err, r"Documentation at http://0\.0\.0\.0:\d+/docs$")
     server.signal(signal.SIGTERM)
     assert server.ended() == 0
     assert "INFO:     Loading environment from 'shop.env'" in server.err
@@ -541,7 +547,7 @@ def test_a_taken_port(project):
         port = taken.getsockname()[1]
         result = turboapi_command("run", "main:app", "--port", str(port), cwd=project)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr == f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n"
+    assert result.stderr == f"Error: cannot listen on 0.0.0.0:{port}: address already in use\n"
 
 
 def test_a_failing_startup_shows_its_traceback_and_one_line(project):
@@ -558,7 +564,7 @@ def test_a_failing_startup_shows_its_traceback_and_one_line(project):
 def given(monkeypatch):
     """`given(*arguments)`: what `turboapi run` would pass on to the server."""
     calls = []
-    monkeypatch.setattr(cli, "run", lambda app, **options: calls.append((app, options)))
+    monkeypatch.setattr(cli, "run_with_defaults", lambda app, defaults, **options: calls.append((app, options)))
 
     def given(*arguments):
         assert cli.main(["run", *arguments]) == 0

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import turboapi
 from turboapi import _inspect
-from turboapi.server import ConfigError, ServerConfig, ServerError, load_app, run
+from turboapi.server import ConfigError, ServerConfig, ServerError, load_app, run_with_defaults
 from turboapi.server.config import Option, options
 from turboapi.server.environment import load_environment
 from turboapi.server.logging import configure_logging
@@ -19,6 +19,8 @@ from turboapi.server.runner import report
 
 HELP_COLUMN = 34
 APP_HELP = "module:attribute, or a file such as main.py, or a package folder; left out: what is found"
+# Those of fastapi-cli: what is run is meant to be reached, what is being developed is not.
+RUN_DEFAULTS = {"host": "0.0.0.0"}
 DEV_DEFAULTS = {"reload": True}
 # What is needed to load an application without serving it.
 LOADING = ("app_name", "entrypoint", "app_dir", "factory", "alias", "env_file")
@@ -53,12 +55,12 @@ def _refuse_two_names(given: dict[str, Any]) -> None:
 
 
 def _run(app: str | None, **given: Any) -> None:
-    run(app, **given)
+    run_with_defaults(app, RUN_DEFAULTS, **given)
 
 
 def _dev(app: str | None, **given: Any) -> None:
     os.environ.setdefault("FASTAPI_ENV", "development")
-    run(app, **{**DEV_DEFAULTS, **given})
+    run_with_defaults(app, {}, **{**DEV_DEFAULTS, **given})
 
 
 def _routes(app: str | None, **given: Any) -> None:
@@ -161,23 +163,26 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=help,
             usage=f"turboapi {name} [APP] [options]",
-            epilog="Each option can also be set by an environment variable (--port by TURBOAPI_PORT) and in the table "
-            "[tool.turboapi] of pyproject.toml (port = 80).",
+            epilog="Each option can also be set by an environment variable (--port by TURBOAPI_PORT or PORT) "
+            "and in the table [tool.turboapi] of pyproject.toml (port = 80).",
         )
         command.add_argument("app", metavar="APP", nargs="?", help=APP_HELP)
         _add_options(command, offered)
         return command
 
     loading = [each for each in options() if each.name in LOADING]
-    add("run", "serve an application", options())
-    developing = [dataclasses.replace(each, default=DEV_DEFAULTS.get(each.name, each.default)) for each in options()]
-    add("dev", "serve an application, and start it anew when its files change", developing)
+    add("run", "serve an application", _options_with(RUN_DEFAULTS))
+    add("dev", "serve an application, and start it anew when its files change", _options_with(DEV_DEFAULTS))
     add("routes", "list the routes of an application, and how each is served", loading)
     openapi = add("openapi", "print the OpenAPI document of an application", loading)
     openapi.add_argument(
         "--output", metavar="FILE", default=argparse.SUPPRESS, help="write to this file, not to standard output"
     )
     return parser
+
+
+def _options_with(defaults: dict[str, Any]) -> list[Option]:
+    return [dataclasses.replace(each, default=defaults.get(each.name, each.default)) for each in options()]
 
 
 def _add_options(parser: argparse.ArgumentParser, offered: Iterable[Option]) -> None:

@@ -87,6 +87,62 @@ def test_overrides_that_change_during_the_request(before):
     )
 
 
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("outcome", ["return [a, c, d]", "raise ValueError", "raise HTTPException(418)"])
+@pytest.mark.parametrize("outer", ["lambda: 0", "closing"])
+def test_overrides_with_exit_that_are_installed_during_the_request(outer, outcome, kind):
+    check(
+        f"""
+        app = App()
+        async def original(): return "original"
+        async def outer(): return "outer"
+        async def closing():
+            yield "closing"; log.append("outer closed")
+        {kind} with_exit(o: Any = Depends(outer)):
+            log.append("opened")
+            try: yield ["with exit", o]
+            finally: log.append("closed")
+        {kind} again():
+            try: yield "again"
+            finally: log.append("again closed")
+        def finish(tasks: BackgroundTasks): tasks.add_task(log.append, "task")
+        async def install(tasks: BackgroundTasks):
+            log.append("install")
+            tasks.add_task(log.append, "task")
+            app.dependency_overrides[original] = with_exit
+        async def install_another(): app.dependency_overrides[original] = again
+        def uninstall(): app.dependency_overrides.pop(original, None)
+        Free = Annotated[Any, Depends(original, use_cache=False)]
+        Bound = Annotated[Any, Depends(original, use_cache=False, scope="function")]
+        @app.get("/request/{{n}}")
+        async def of_request(n: int, a: Free, b: Annotated[None, Depends(install)], c: Free, d: Free,
+                             e: Annotated[None, Depends(uninstall)]):
+            log.append("handler"); {outcome}
+        @app.get("/function/{{n}}")
+        def of_function(n: int, a: Bound, b: Annotated[None, Depends(install)], c: Bound, d: Free,
+                        e: Annotated[None, Depends(uninstall)]):
+            log.append("handler"); {outcome}
+        @app.get("/both/{{n}}")
+        def of_both(n: int, a: Annotated[Any, Depends(outer)], b: Annotated[None, Depends(install)], c: Free,
+                    x: Annotated[None, Depends(install_another)], d: Bound, e: Annotated[None, Depends(uninstall)]):
+            log.append("handler"); {outcome}
+        @app.post("/body")
+        def with_body(item: Item, a: Free, b: Annotated[None, Depends(install)], c: Free, d: Bound,
+                      e: Annotated[None, Depends(uninstall)]):
+            log.append(item.name); {outcome}
+        app.dependency_overrides[outer] = {outer}
+        """,
+        b"/request/1",
+        b"/function/1",
+        b"/both/1",
+        b"/request/x",
+        b"/function/x",
+        b"/request/2",
+        Request("POST", b"/body", JSON, b'{"name": "a"}'),
+        Request("POST", b"/body", JSON, b"{}"),
+    )
+
+
 @pytest.mark.parametrize("scope", ["function", "request"])
 @pytest.mark.parametrize(
     "outcome", ["return 1", "raise ValueError('v')", "raise HTTPException(418)", "return object()", "return 'x'"]

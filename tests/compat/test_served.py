@@ -10,7 +10,6 @@ import gc
 import itertools
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from textwrap import dedent
 from typing import Annotated, Any
@@ -18,16 +17,15 @@ from typing import Annotated, Any
 import httpx
 import msgspec
 import pytest
-import uvicorn
 from pydantic import BaseModel
 from starlette.testclient import TestClient as StarletteClient
 
 from tests.compat.client import Request, ask_asgi
 from tests.compat.framework import FASTAPI, TURBOAPI, Framework
 from tests.compat.oracle import assert_same
+from tests.conftest import PATIENCE, _served_by_uvicorn
 from tests.wire.harness import chunked, parse_answers, request
 
-PATIENCE = 20.0
 ONCE = httpx.Limits(max_keepalive_connections=0)  # a connection for each request
 
 
@@ -509,30 +507,6 @@ def test_the_test_client_and_the_server_say_what_fastapi_says(client_for):
     assert log == expected_log
 
 
-@contextlib.contextmanager
-def uvicorn_of(app: Any, **options: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **options))
-    ports: list[int] = []
-    ready = threading.Event()
-
-    class Watched(uvicorn.Server):
-        async def startup(self, sockets: Any = None) -> None:
-            await super().startup(sockets)
-            ports.append(self.servers[0].sockets[0].getsockname()[1])
-            ready.set()
-
-    server.__class__ = Watched
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE)
-        yield f"http://127.0.0.1:{ports[0]}"
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
 @pytest.mark.parametrize("http", ["httptools", "h11"])
 def test_other_servers(http):
     app, log = build(SHOP)
@@ -540,9 +514,11 @@ def test_other_servers(http):
     with StarletteClient(reference, raise_server_exceptions=False) as client:
         expected = conversation(client)
     with (
-        uvicorn_of(app, http=http) as url,
+        _served_by_uvicorn(app, http=http) as served,
         # uvicorn closes the connection after a crash, whether or not the next request is on its way
-        httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, follow_redirects=True, limits=ONCE) as client,
+        httpx.Client(
+            base_url=served.url, timeout=PATIENCE, trust_env=False, follow_redirects=True, limits=ONCE
+        ) as client,
     ):
         assert conversation(client) == expected
     assert log == expected_log
@@ -557,9 +533,9 @@ def test_other_servers_give_proxy_headers_and_a_root_path():
     answers = []
     for framework in (FASTAPI, TURBOAPI):
         app, _ = build(program, framework)
-        with uvicorn_of(app, root_path="/api", proxy_headers=True) as url:
+        with _served_by_uvicorn(app, root_path="/api", proxy_headers=True) as served:
             headers = {"x-forwarded-proto": "https", "x-forwarded-for": "9.9.9.9", "host": "api.test"}
-            answers.append(httpx.get(url + "/a", headers=headers, trust_env=False).json())
+            answers.append(httpx.get(served.url + "/a", headers=headers, trust_env=False).json())
     assert answers[0] == answers[1]
 
 

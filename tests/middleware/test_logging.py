@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from tests.middleware.exchanges import exchange, headers_of, http_scope, response, sender, websocket_scope
 from turboapi import HTTPException, Request, TurboAPI
 from turboapi.exceptions import ClientDisconnect
-from turboapi.middleware import LoggingMiddleware, Middleware
+from turboapi.middleware import BaseHTTPMiddleware, LoggingMiddleware, Middleware
 from turboapi.middleware.logging import request_id
-from turboapi.responses import StreamingResponse
+from turboapi.responses import PlainTextResponse, StreamingResponse
 
 LOGGER = "turboapi.requests"
 PATIENCE = 20
@@ -158,19 +158,39 @@ def test_disconnects(log_of):
     async def notice(scope, receive, send):
         raise ClientDisconnect
 
-    fields = log_of(leave)
-    assert (fields["level"], "status" in fields, "error" in fields) == ("warning", False, False)
-    fields = log_of(notice)
-    assert (fields["level"], "status" in fields, fields["error"]) == ("warning", False, "ClientDisconnect")
+    async def leave_late(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+
+    for app in (leave, notice):
+        fields = log_of(app)
+        assert fields["disconnected"] is True
+        assert (fields["level"], "status" in fields, "error" in fields) == ("warning", False, False)
+    fields = log_of(leave_late)
+    assert (fields["level"], fields["status"], fields["disconnected"]) == ("warning", 200, True)
 
 
-def test_a_client_that_leaves_a_stream_is_logged(serve, records):
+async def dispatch(request, call_next):
+    return await call_next(request)
+
+
+@pytest.mark.parametrize(
+    "middleware",
+    [
+        [Middleware(LoggingMiddleware)],
+        [Middleware(LoggingMiddleware), Middleware(BaseHTTPMiddleware, dispatch=dispatch)],
+        [Middleware(BaseHTTPMiddleware, dispatch=dispatch), Middleware(LoggingMiddleware)],
+        [Middleware(lambda app: app), Middleware(LoggingMiddleware)],
+    ],
+    ids=["alone", "outside", "inside", "asgi"],
+)
+def test_a_client_that_leaves_a_stream_is_logged(serve, records, middleware):
     async def count():
         while True:
             yield b"more"
             await asyncio.sleep(0.01)
 
-    app = TurboAPI(middleware=[Middleware(LoggingMiddleware)])
+    app = TurboAPI(middleware=middleware)
     app.get("/")(lambda: StreamingResponse(count()))
     with serve(app) as served, httpx.stream("GET", served.url, trust_env=False, timeout=PATIENCE) as found:
         parts = found.iter_raw()
@@ -178,7 +198,8 @@ def test_a_client_that_leaves_a_stream_is_logged(serve, records):
         assert records() == []
         found.close()
         [record] = records(1)
-    assert record.fields["status"] == 200
+    assert (record.levelno, record.fields["status"]) == (logging.WARNING, 200)
+    assert (record.fields["disconnected"], "error" in record.fields) == (True, False)
 
 
 def test_cancellation_is_logged(records):
@@ -224,6 +245,16 @@ def test_ids_are_made_and_told(client_for, records, path):
     assert all(FRESH.fullmatch(each) for each in ids) and ids[0] != ids[1]
     assert [each.json() for each in found] == [[each, each] for each in ids]
     assert [record.fields["request_id"] for record in records(2)] == ids
+
+
+@pytest.mark.parametrize("options", [{}, {"debug": True}, {"handler": True}], ids=str)
+def test_the_answer_to_an_exception_has_the_id(client_for, options):
+    app = make_app()
+    app.debug = "debug" in options
+    if "handler" in options:
+        app.exception_handler(Exception)(lambda request, exc: PlainTextResponse(str(exc), 500))
+    found = client_for(app).get("/fails", headers={"X-Request-ID": "abc-1"})
+    assert (found.status_code, found.headers.get_list("x-request-id")) == (500, ["abc-1"])
 
 
 @pytest.mark.parametrize("value", ["abc", "a" * 128, "0b4f:9/+=@_-.Z"])

@@ -4,13 +4,11 @@ import asyncio
 import contextlib
 import logging
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware as StarletteMiddleware
@@ -18,32 +16,16 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
+from tests.conftest import PATIENCE, _served_by_uvicorn
 from tests.wire.harness import parse_answers, read_body, request, respond
 from turboapi import TurboAPI
 from turboapi._application import Starlette as TurboStarlette
 from turboapi.middleware import Middleware
 
-PATIENCE = 20.0
 LEFT_OUT = ("date", "server", "connection", "transfer-encoding", "content-length")  # the framing is the server's choice
 ASGI_KEYS = ("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path")
 TEXT = (b"content-type", b"text/plain")
 START = {"type": "http.response.start", "status": 200, "headers": [TEXT]}
-
-
-@contextlib.contextmanager
-def under_uvicorn(app: Any, **options: Any) -> Iterator[int]:
-    """The port of a uvicorn that serves `app` in a thread."""
-    config = uvicorn.Config(app, port=0, ws="none", http="httptools", log_config=None, access_log=False, **options)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=asyncio.run, args=(server.serve(),))
-    thread.start()
-    try:
-        while not server.started and thread.is_alive():
-            thread.join(0.005)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
 
 
 class Seen(NamedTuple):
@@ -78,8 +60,8 @@ def compare(serve: Any, caplog: pytest.LogCaptureFixture) -> Callable[..., tuple
     ) -> tuple[Seen, Seen]:
         data = data or request(f"{method} / HTTP/1.1", "Connection: close")
         with caplog.at_level(logging.ERROR), caplog.at_level(logging.ERROR, "uvicorn.error"):
-            with under_uvicorn(app, **options) as port:
-                expected = look(port, data, method, "uvicorn.error")
+            with _served_by_uvicorn(app, ws="none", http="httptools", **options) as served:
+                expected = look(served.port, data, method, "uvicorn.error")
             with serve(ours or app, **options) as served:
                 return expected, look(served.port, data, method, "turboapi.error")
 

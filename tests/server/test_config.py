@@ -151,6 +151,7 @@ def test_text_is_parsed_by_the_type_of_the_option(name, text, value):
         ("TURBOAPI_TIMEOUT_BODY", "soon", "TURBOAPI_TIMEOUT_BODY must be a number, not 'soon'"),
         ("TURBOAPI_FACTORY", "maybe", "TURBOAPI_FACTORY must be true or false, not 'maybe'"),
         ("TURBOAPI_FACTORY", "", "TURBOAPI_FACTORY must be true or false, not ''"),
+        ("PORT", "soon", "PORT must be a whole number, not 'soon'"),
     ],
 )
 def test_a_wrong_variable_is_named(variable, text, message):
@@ -164,6 +165,34 @@ def test_keywords_come_before_variables_and_variables_before_defaults(monkeypatc
     monkeypatch.setenv("TURBOAPI_HOST", "0.0.0.0")
     config = ServerConfig.load(port=82)
     assert (config.host, config.port, config.backlog) == ("0.0.0.0", 82, 2048)
+
+
+@pytest.mark.parametrize(
+    ("variables", "given", "port"),
+    [
+        ({"PORT": "81"}, {}, 81),
+        ({"PORT": "81", "TURBOAPI_PORT": "82"}, {}, 82),
+        ({"PORT": "81"}, {"port": 83}, 83),
+        ({"PORT": "soon"}, {"port": 83}, 83),
+        ({"PORT": ""}, {}, 8000),
+        ({"HOST": "::", "BACKLOG": "5"}, {}, 8000),
+    ],
+)
+def test_the_port_that_hosting_services_set(variables, given, port):
+    config = ServerConfig.load(variables, **given)
+    assert (config.port, config.host, config.backlog) == (port, "127.0.0.1", 2048)
+
+
+def test_the_port_that_hosting_services_set_comes_before_that_of_pyproject(pyproject):
+    pyproject("[tool.turboapi]\nport = 84\n")
+    assert ServerConfig.load({"PORT": "81"}).port == 81
+
+
+def test_other_defaults_come_last(pyproject):
+    defaults = {"host": "::", "backlog": 5, "port": 80}
+    pyproject("[tool.turboapi]\nbacklog = 6\n")
+    config = ServerConfig.load({"TURBOAPI_PORT": "81"}, defaults)
+    assert (config.host, config.backlog, config.port) == ("::", 6, 81)
 
 
 def test_a_variable_that_is_not_needed_may_be_wrong():

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -16,14 +17,13 @@ from pathlib import Path
 import fastapi
 import fastapi.responses
 import pytest
-import uvicorn
 from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 import turboapi
 import turboapi.responses
-from tests.conftest import _served
+from tests.conftest import PATIENCE, _served, _served_by_uvicorn
 from tests.wire.frames import (
     BINARY,
     CLOSE,
@@ -41,23 +41,14 @@ from tests.wire.harness import request
 from turboapi.server import websocket
 from turboapi.server.websocket import Pings
 
-PATIENCE = 20.0
 ROOT = Path(__file__).parents[2]
 
 
 @contextlib.contextmanager
 def uvicorn_serves(app, **options):
     """The URL of `app` under uvicorn."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        config = uvicorn.Config(app, log_config=None, lifespan="off", access_log=False, **options)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
-        thread.start()
-        try:
-            yield f"ws://127.0.0.1:{sock.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(PATIENCE)
+    with _served_by_uvicorn(app, lifespan="off", **options) as served:
+        yield ws(served)
 
 
 def ws(served):
@@ -311,6 +302,10 @@ def test_violations_get_their_close_code(strict, name):
         client.send(sent)
         assert client.last_frames()[-1].close_code == code
     assert app.end()["code"] == code
+    with Raw(url) as client:  # the server goes on
+        client.send(frame(TEXT, b"hi"))
+        assert client.frames(1) == [Frame(TEXT, b"hi")]
+    app.end()
 
 
 @pytest.mark.parametrize(
@@ -824,6 +819,51 @@ def test_five_hundred_at_once(serve):
         asyncio.run(main(ws(served)))
         until(lambda: sum(event["type"] == "websocket.disconnect" for event in app.events) == 500)
     assert len(app.events) == 500 * 6
+
+
+@pytest.fixture
+def open_files():
+    """How many files this process may have open: up to 5,000, if it is allowed so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = 5000 if hard == resource.RLIM_INFINITY else min(5000, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
+    yield max(soft, limit)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_thousands_at_once(serve, open_files):
+    """Each is echoed to while all are open, and when the server stops all are closed with 1012."""
+    count = min(2000, open_files // 2 - 200)  # both ends are in this process
+
+    async def next_frame(reader):
+        head = await reader.readexactly(2)
+        return parse_frames(head + await reader.readexactly(head[1]))[0]
+
+    async def talk(server, number):
+        async with opening:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(request("GET / HTTP/1.1", *UPGRADE))
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+        await all_open.wait()
+        writer.write(frame(TEXT, b"%d" % number))
+        assert await next_frame(reader) == Frame(TEXT, b"%d" % number)
+        await all_echoed.wait()
+        server.should_exit = True
+        assert (await next_frame(reader)).close_code == 1012
+        writer.write(close(1012))
+        assert await reader.read() == b""
+        writer.close()
+        await writer.wait_closed()
+
+    async def main(server):
+        async with asyncio.TaskGroup() as group:
+            for number in range(count):
+                group.create_task(talk(server, number))
+
+    opening, all_open, all_echoed = asyncio.Semaphore(100), asyncio.Barrier(count), asyncio.Barrier(count)
+    with serve(app := Recorder()) as served:
+        asyncio.run(main(served.server))
+    assert [event.get("code") for event in app.events] == [None] * count + [1012] * count
 
 
 def test_a_slow_client_gets_everything(serve):

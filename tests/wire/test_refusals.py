@@ -371,3 +371,50 @@ def test_tls_has_no_half_close(wire):
     peer = wire(echo).connect(sslcontext=object()).feed(MALFORMED["garbage"])
     assert peer.statuses() == [400]
     assert peer.transport.closing
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+def warnings_of(caplog):
+    return [record.getMessage() for record in caplog.records if record.name == "turboapi.error"]
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (b"nonsense\r\n\r\n", "1.2.3.4:5 - 400 Invalid HTTP request received."),
+        (line(200), "1.2.3.4:5 - 414 URI Too Long"),
+        (fields(20), "1.2.3.4:5 - 431 Request Header Fields Too Large"),
+        (request("POST / HTTP/1.1", "Content-Length: 1000"), "1.2.3.4:5 - 413 Content Too Large"),
+    ],
+)
+def test_refusals_are_logged(wire, caplog, message, line):
+    site = wire(echo, limit_request_line=100, limit_header_count=10, limit_body=999)
+    site.connect().feed(GOOD + message)
+    assert warnings_of(caplog) == [line]
+    assert caplog.records[0].levelname == "WARNING"
+
+
+def test_surplus_clients_and_those_that_are_late_are_logged(wire, caplog):
+    site = wire(echo, limit_concurrency=1)
+    first = site.connect(peername=None)
+    site.connect().feed(GOOD)
+    assert warnings_of(caplog) == ["1.2.3.4:5 - 503 Service Unavailable"]
+    first.feed(b"GET / HT")
+    site.pass_time(30)
+    assert warnings_of(caplog)[1:] == ["- - 408 Request Timeout"]
+
+
+def test_a_flood_of_refusals_is_summed_up(wire, caplog):
+    site = wire(echo)
+    for _ in range(2):
+        caplog.clear()
+        for _ in range(25):
+            site.connect().feed(b"nonsense\r\n\r\n")
+        site.pass_time(0)
+        assert len(warnings_of(caplog)) == 11
+        assert warnings_of(caplog)[-1] == "15 more requests were refused"
+    caplog.clear()
+    site.pass_time(0)
+    assert warnings_of(caplog) == []

@@ -154,6 +154,15 @@ async def _run_and_close(coroutine: Awaitable[None], exchange: Any) -> None:
             await close()
 
 
+async def _finish_reading(reading: Awaitable[None], exchange: Any) -> None:
+    try:
+        await reading
+    except StarletteHTTPException:
+        raise
+    except Exception as exc:
+        raise _unreadable(exchange.scope(), exc) from exc
+
+
 HOOKS = Hooks(
     request_class=Request,
     response_class=Response,
@@ -165,6 +174,7 @@ HOOKS = Hooks(
     run_with_stack=_run_with_stack,
     run_and_close=_run_and_close,
     open_generator=_open_generator,
+    finish_reading=_finish_reading,
 )
 
 
@@ -481,7 +491,7 @@ def _form_loader(limits: FormLimits) -> Callable[[Request, Any], Awaitable[Any]]
         except StarletteHTTPException:
             raise
         except Exception as exc:
-            raise _unreadable(request, exc) from exc
+            raise _unreadable(request.scope, exc) from exc
         outer_stack = request.scope.get("fastapi_middleware_astack")
         if outer_stack is None:
             exchange.closers = [form.close]
@@ -506,7 +516,7 @@ def _json_loader(route: EndpointRoute) -> Callable[[Request, Any], Awaitable[Any
         except StarletteHTTPException:
             raise
         except Exception as exc:
-            raise _unreadable(request, exc) from exc
+            raise _unreadable(request.scope, exc) from exc
 
     return load
 
@@ -520,8 +530,8 @@ def _is_json(content_type: str | None, lax: bool) -> bool:
     return message.get_content_maintype() == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
-def _unreadable(request: Request, exc: Exception) -> Exception:
-    if MAX_BODY_SIZE_SCOPE_KEY in request.scope and (error := get_body_limit_error(exc)) is not None:
+def _unreadable(scope: Any, exc: Exception) -> Exception:
+    if MAX_BODY_SIZE_SCOPE_KEY in scope and (error := get_body_limit_error(exc)) is not None:
         return error
     return StarletteHTTPException(status_code=400, detail="There was an error parsing the body")
 

@@ -163,6 +163,7 @@ _SOLVING = Style(
         run_with_stack=_run_with_present_stack,
         run_and_close=HOOKS.run_and_close,
         open_generator=HOOKS.open_generator,
+        finish_reading=HOOKS.finish_reading,
     ),
     result=lambda route: (_EXACT_RESULT, _reply),
     exact=True,

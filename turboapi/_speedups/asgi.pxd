@@ -8,4 +8,3 @@ cdef class AsgiExchange(Exchange):
     cdef object server_receive
     cdef object server_send
 
-    cdef object next_message(self)

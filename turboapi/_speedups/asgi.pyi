@@ -18,9 +18,6 @@ class AsgiExchange(Exchange):
     async def send(self, message: Any) -> None:
         """ASGI `send`, which notices that the response starts."""
 
-    async def read_whole_body(self) -> None:
-        """Make `body` the whole body. Raises ClientDisconnect when the client leaves before its end."""
-
     async def send_whole(self, status: int, headers: list[tuple[bytes, bytes]], body: Any) -> None:
         """Send a complete response."""
 

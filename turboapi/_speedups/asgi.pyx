@@ -5,8 +5,6 @@ from turboapi._speedups.endpoint cimport Endpoint, Site
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.writer cimport allows_body, json_headers
 
-from turboapi.exceptions import ClientDisconnect
-
 
 cdef class AsgiExchange(Exchange):
     """An exchange that is an ASGI call."""
@@ -40,22 +38,8 @@ cdef class AsgiExchange(Exchange):
             self.started = True
         await self.server_send(message)
 
-    cdef object next_message(self):
-        return self.server_receive()
-
-    async def read_whole_body(self):
-        cdef list chunks = []
-        while True:
-            message = await self.next_message()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunks.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                break
-        self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
     cdef object read_body(self):
-        return self.read_whole_body()
+        return self.collect_body(self.server_receive)
 
     cdef object respond(self, int status, list headers, object body):
         return self.send_whole(status, headers, body)

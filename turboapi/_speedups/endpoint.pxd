@@ -25,6 +25,7 @@ cdef class Hooks:
     cdef readonly object undefined          # the body of a request without one
     cdef readonly object run_limited        # (semaphore, is_async, func, values) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
+    cdef readonly object finish_reading     # (awaitable of the body, exchange) -> awaitable, which raises what to answer
     cdef readonly object run_and_close      # (coroutine, exchange) -> awaitable that closes the exchange's open files
     cdef readonly dict native_types         # Response types that are sent without being called: {type: bool}
 
@@ -37,6 +38,7 @@ cdef class Outcome:
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
     cdef object reply                       # or: the Response to send
+    cdef tuple paused                       # how far `_produce` has got without the exit stacks that it needs by now
 
 
 cdef class Endpoint:
@@ -70,7 +72,6 @@ cdef class Endpoint:
     cdef bint has_json_type(self, Exchange exchange)
     cdef object _decode(self, Exchange exchange)
     cdef bint _has_other_overrides(self, object overrides) except -1
-    cdef Endpoint _overridden(self, Py_ssize_t done, object stack)
     cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1
     cdef int _prepare(self, Exchange exchange, Outcome outcome) except -1
     cdef object _send(self, Exchange exchange, Outcome outcome)
@@ -96,6 +97,6 @@ cdef class Site:
     cdef Site reviewed(self)
     cdef int resolve(self, Exchange exchange) except -1
     cdef str _route_path(self, str path)
-    cdef bint waits_for_body(self, Exchange exchange)
+    cdef bint needs_body(self, Exchange exchange)
     cdef object run(self, Exchange exchange)
     cdef object run_target(self, Exchange exchange)

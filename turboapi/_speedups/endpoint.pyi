@@ -31,6 +31,7 @@ class Hooks:
         run_with_stack: Callable[..., Awaitable[Any]],
         run_and_close: Callable[..., Awaitable[Any]],
         open_generator: Callable[..., Any],
+        finish_reading: Callable[..., Awaitable[None]],
     ) -> None:
         """The hooks.
 
@@ -44,6 +45,7 @@ class Hooks:
         run_with_stack: (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args).
         run_and_close: (coroutine, exchange) -> awaitable that closes the exchange's open files at the end.
         open_generator: makes an async context manager of a generator dependency.
+        finish_reading: (awaitable of the body, exchange) -> awaitable, which raises what to answer.
         """
 
     def accept_responses(self, response_class: type[Any]) -> None:
@@ -72,6 +74,8 @@ class Hooks:
     def run_limited(self) -> Callable[..., Awaitable[Any]]: ...
     @property
     def run_with_stack(self) -> Callable[..., Awaitable[Any]]: ...
+    @property
+    def finish_reading(self) -> Callable[..., Awaitable[None]]: ...
     @property
     def run_and_close(self) -> Callable[..., Awaitable[Any]]: ...
     @property

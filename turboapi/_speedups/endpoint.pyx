@@ -54,7 +54,7 @@ cdef class Hooks:
 
     def __init__(
         self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, run_limited,
-        run_with_stack, run_and_close, open_generator,
+        run_with_stack, run_and_close, open_generator, finish_reading,
     ):
         self.request_class = request_class
         self.response_class = response_class
@@ -68,6 +68,7 @@ cdef class Hooks:
         self.run_with_stack = run_with_stack
         self.run_and_close = run_and_close
         self.open_generator = open_generator
+        self.finish_reading = finish_reading
         self.native_types = {}
 
     cdef bint is_native(self, object kind):
@@ -152,7 +153,7 @@ cdef class Endpoint:
                 if self.needs_body and exchange.body is None:
                     pending = exchange.read_body()
                     if pending is not None:
-                        await pending
+                        await self.hooks.finish_reading(pending, exchange)
                 if endpoint.simple:
                     values = endpoint._simple_values(exchange)
                 if values is not None:
@@ -211,18 +212,24 @@ cdef class Endpoint:
         except Exception:
             return UNSET
 
-    async def _answer_in_full(self, stack, Exchange exchange):
+    async def _answer_in_full(self, stack, Exchange exchange, Outcome outcome=None):
         """With dependencies, generators among them, and whatever else takes the exact path.
 
         The exit code of generators runs in the reverse order of their entry: those of function scope before the response is
         sent, those of request scope (on `stack`) after its background tasks.
         """
-        cdef Outcome outcome = Outcome.__new__(Outcome)
         cdef object pending
-        if self.needs_function_stack:
+        if outcome is None:
+            outcome = Outcome.__new__(Outcome)
+            if self.needs_function_stack:
+                await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
+            else:
+                await self._produce(stack, exchange, outcome, stack)
+        if outcome.paused is not None:
+            if stack is None:
+                await self.hooks.run_with_stack("fastapi_inner_astack", exchange, self._answer_in_full, outcome)
+                return
             await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
-        else:
-            await self._produce(stack, exchange, outcome, stack)
         pending = self._send(exchange, outcome)
         if pending is not None:
             await pending
@@ -232,7 +239,10 @@ cdef class Endpoint:
                 await pending
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
-        """Body, dependencies, arguments, handler, serialization."""
+        """Body, dependencies, arguments, handler, serialization.
+
+        It pauses, to be called again with exit stacks, where a dependency has installed an override that needs them.
+        """
         cdef Endpoint plan = self
         cdef Call call = self.call
         cdef Visit visit
@@ -244,10 +254,17 @@ cdef class Endpoint:
         cdef Py_ssize_t index = -1
         if self.provider is not None and len(visits) > 1:
             overrides = self.provider.dependency_overrides
-        body = self._decode(exchange) if self.body_kind == BODY_DIRECT else UNSET
-        parsed = self.hooks.undefined
-        if self.body_kind != BODY_NONE and body is UNSET:
-            parsed = await self.load_body(exchange.get_request(self.hooks.request_class), exchange)
+        body = parsed = UNSET
+        if outcome.paused is not None:
+            plan, results, failed, index, body, parsed = outcome.paused
+            call, visits = plan.call, plan.visits
+            outcome.paused = None
+        else:
+            if self.body_kind == BODY_DIRECT:
+                body = self._decode(exchange)
+            parsed = self.hooks.undefined
+            if self.body_kind != BODY_NONE and body is UNSET:
+                parsed = await self.load_body(exchange.get_request(self.hooks.request_class), exchange)
         while index + 1 < len(visits):
             index += 1
             visit = visits[index]
@@ -268,9 +285,12 @@ cdef class Endpoint:
                     visit, values, exchange, function_stack if visit.function_scope else stack
                 )
             if overrides is not None and plan._has_other_overrides(overrides):
-                plan = plan._overridden(index + 1, stack)
+                plan = plan.overridden(index + 1)
                 call, visits = plan.call, plan.visits
                 results += [None] * (len(visits) - len(results))
+                if (plan.needs_stack and stack is None) or (plan.needs_function_stack and function_stack is stack):
+                    outcome.paused = (plan, results, failed, index, body, parsed)
+                    return
         if self.mode == MODE_COLLECT:
             result = await self._collect(call, exchange, results, failed, outcome, parsed)
             outcome.reply = await self.make_response(
@@ -304,13 +324,6 @@ cdef class Endpoint:
         if self.overrides is None:
             return True if overrides else False
         return overrides != self.overrides
-
-    cdef Endpoint _overridden(self, Py_ssize_t done, object stack):
-        """The plan that is the same up to the visits that are done, and follows the present overrides from there on."""
-        cdef Endpoint plan = self.overridden(done)
-        if (plan.needs_stack and stack is None) or (plan.needs_function_stack and not self.needs_function_stack):
-            raise RuntimeError("A dependency with yield has to be overridden before the request begins")
-        return plan
 
     async def _collect(self, Call call, Exchange exchange, list results, set failed, Outcome outcome, parsed):
         """What the handler would be called with, as far as it is good, and all errors."""
@@ -574,8 +587,8 @@ cdef class Site:
             return ""
         return path[len(root):] if path[len(root)] == "/" else path
 
-    cdef bint waits_for_body(self, Exchange exchange):
-        """Whether the exchange starts only when its whole body is there."""
+    cdef bint needs_body(self, Exchange exchange):
+        """Whether the endpoint runs only when its whole body is there."""
         return type(exchange.target) is Endpoint and (<Endpoint> exchange.target).needs_body
 
     cdef object run(self, Exchange exchange):

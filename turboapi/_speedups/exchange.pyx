@@ -17,7 +17,7 @@ from turboapi._speedups.writer cimport (
     allows_body, chunk, is_json_head, json_headers, json_response, response_head,
 )
 
-from turboapi.exceptions import HTTPException
+from turboapi.exceptions import ClientDisconnect, HTTPException
 
 
 logger = logging.getLogger("turboapi.error")
@@ -174,8 +174,14 @@ cdef class HttpExchange(Exchange):
         return 0
 
     cdef object read_body(self):
+        if not self.complete:
+            return self._read_while_it_arrives()
         self.take_body()
         return None
+
+    async def _read_while_it_arrives(self):
+        await self.collect_body(self.receive)
+        self.delivered = False  # whoever else wants the body receives all of it
 
     cdef int disconnect(self) except -1:
         return self.wake()
@@ -521,7 +527,7 @@ cdef class HttpExchange(Exchange):
         """A pipeline that ended without a complete answer leaves nothing that the client could trust."""
         if not self.answered:
             self.answered = True
-            self.end_hooks(None)  # the client has gone
+            self.end_hooks(ClientDisconnect() if self.connection.closed else None)
             self.connection.dropped(self)
             self.connection.abort()
         return Exchange.finished(self)

@@ -1,5 +1,6 @@
 from turboapi._speedups.asgi cimport AsgiExchange
 from turboapi._speedups.endpoint cimport Hooks, Site
+from turboapi._speedups.exchange cimport HttpExchange
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.tasks cimport Runner
 
@@ -26,6 +27,7 @@ cdef class Layers:
 
 cdef class InnerExchange(AsgiExchange):
     cdef Exchange outer
+    cdef HttpExchange carrier       # the same request on its connection
     cdef Inside origin              # until the dispatch layer has done its work
     cdef Runner runner
     cdef readonly int status
@@ -53,5 +55,4 @@ cdef class Inside:
 
     cdef InnerExchange _start(self)
     cdef object _take_body(self)
-    cdef bint _needs_body(self)
     cpdef progress(self)

@@ -11,12 +11,14 @@ What the layers inside of the outermost exchange raise, beyond what exception ha
 import asyncio
 
 from turboapi._speedups.asgi cimport AsgiExchange
-from turboapi._speedups.endpoint cimport Endpoint, Hooks, Site
+from turboapi._speedups.endpoint cimport Hooks, Site
 from turboapi._speedups.endpoint import reply
 from turboapi._speedups.exchange cimport HttpExchange
 from turboapi._speedups.request cimport Exchange, ResponseHook
 from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport allows_body, json_headers
+
+from turboapi.exceptions import ClientDisconnect
 
 
 class _AsAsgi:
@@ -194,8 +196,8 @@ cdef class InnerExchange(AsgiExchange):
             self.origin.progress()
         return 0
 
-    cdef object next_message(self):
-        return self.receive()
+    cdef object read_body(self):
+        return self.collect_body(self.receive)
 
     async def receive(self):
         """ASGI `receive`; a body that is known already is handed over, once."""
@@ -239,7 +241,7 @@ cdef class InnerExchange(AsgiExchange):
             raise
 
     cdef int finished(self) except -1:
-        self.end_hooks(self.error)
+        self.end_hooks(ClientDisconnect() if self.error is None and self.carrier.connection.closed else self.error)
         return AsgiExchange.finished(self)
 
 
@@ -271,6 +273,7 @@ cdef class Inside:
         cdef InnerExchange inner = InnerExchange.__new__(InnerExchange)
         inner.site = self.site
         inner.outer = outer
+        inner.carrier = (<InnerExchange> outer).carrier if type(outer) is InnerExchange else <HttpExchange> outer
         inner.origin = self
         inner.method = outer.method
         inner.path = outer.path
@@ -291,16 +294,14 @@ cdef class Inside:
         request = self.request
         body = getattr(request, "_body", None)
         if body is None and not request._stream_consumed:
-            if not self._needs_body() or request._receive != self.exchange.receive:
-                return None
-            self.lends_body = True
-            return self.exchange.body
+            self.lends_body = (
+                self.exchange.body is not None
+                and self.site.needs_body(self.exchange)
+                and request._receive == self.exchange.receive
+            )
+            return self.exchange.body if self.lends_body else None
         request._wrapped_rcv_consumed = True
         return b"" if body is None else body
-
-    cdef bint _needs_body(self):
-        """Whether the whole body is at hand because the route needs it."""
-        return type(self.exchange.target) is Endpoint and (<Endpoint> self.exchange.target).needs_body
 
     cpdef progress(self):
         """The response has begun, or everything inside has ended."""

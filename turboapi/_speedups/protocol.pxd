@@ -26,7 +26,10 @@ cdef class Hub:
     cdef bint draining
     cdef object timer
     cdef bytes known_host               # the last Host that was found valid
+    cdef long refusals                  # since the last sweep
 
+    cdef int log_refusal(self, object client, int status) except -1
+    cdef int sum_up_refusals(self) except -1
     cdef bint lacks_websockets(self) except -1
 
 

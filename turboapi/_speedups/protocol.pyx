@@ -37,6 +37,7 @@ cdef enum:
     RETRY_AFTER_SECONDS = 1
     SWITCHING_PROTOCOLS = 101       # as a `refusal`: the last answer is a WebSocket handshake's
     OVERHEAD_LIMIT = 65536          # bytes around a body that are always allowed
+    REFUSALS_LOGGED = 10            # each second, before they are only counted
 
 cdef object _RequestParser = httptools.HttpRequestParser
 cdef object _ParserError = httptools.HttpParserError
@@ -99,6 +100,7 @@ cdef class Hub:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
+            self.sum_up_refusals()
 
     def _sweep(self):
         cdef HttpProtocol connection
@@ -106,6 +108,7 @@ cdef class Hub:
         for connection in list(self.open):
             if connection.deadline and connection.deadline < self.now:
                 connection.late()
+        self.sum_up_refusals()
         self.timer = self.loop.call_later(1.0, self._sweep)
         self.site = self.site.reviewed()
 
@@ -133,6 +136,20 @@ cdef class Hub:
             connection.abort()
         for websocket in list(self.websockets):
             websocket.abort()
+
+    cdef int log_refusal(self, object client, int status) except -1:
+        """Warn of a request that is refused; in a flood of them only of the first ones each second."""
+        self.refusals += 1
+        if self.refusals <= REFUSALS_LOGGED:
+            reason = _REASONS[status].decode() if status in _REASONS else "WebSocket handshake refused"
+            logger.warning("%s - %d %s", "%s:%s" % client if client else "-", status, reason)
+        return 0
+
+    cdef int sum_up_refusals(self) except -1:
+        if self.refusals > REFUSALS_LOGGED:
+            logger.warning("%d more requests were refused", self.refusals - REFUSALS_LOGGED)
+        self.refusals = 0
+        return 0
 
     cdef bint lacks_websockets(self) except -1:
         """Whether a WebSocket that is asked for is not to be had, which is said once."""
@@ -493,11 +510,12 @@ cdef class HttpProtocol(Connection):
 
     cdef int start(self, HttpExchange exchange) except -1:
         """Run the exchange; 0 when its body has to arrive first."""
-        if exchange.site.waits_for_body(exchange):
-            if not exchange.complete:
+        if exchange.site.needs_body(exchange):
+            if exchange.complete:
+                exchange.take_body()
+            elif exchange.site.layers is None:  # middleware may answer before the body has arrived
                 exchange.go_ahead()
                 return 0
-            exchange.take_body()
         self.busy = True
         self.hub.runner.run(exchange.site.run(exchange))
         return 1
@@ -551,6 +569,8 @@ cdef class HttpProtocol(Connection):
         if status == 503:
             all_headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
         self.write(last_response(status, all_headers, reason, self.settings.write_flags))
+        if not self.hub.draining:
+            self.hub.log_refusal(self.client, status)
         self.linger()
         return 0
 

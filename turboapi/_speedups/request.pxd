@@ -66,3 +66,4 @@ cdef class Exchange:
     cdef bint watches_bodies(self)      # a hook sees the messages of which a body consists
     cpdef end_hooks(self, error)
     cdef int finished(self) except -1
+    cdef object collect_body(self, object receive)

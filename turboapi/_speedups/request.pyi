@@ -13,7 +13,9 @@ class ResponseHook:
         """Edit the raw headers (names in lower case) in place, just before they are sent."""
 
     def end(self, error: BaseException | None, /) -> None:
-        """The last byte has been handed over, or the application has raised `error` instead."""
+        """The last byte has been handed over; or the application has raised `error` instead, or the client has left
+        before (`ClientDisconnect`).
+        """
 
     def sender(self, send: Callable[[Any], Awaitable[None]], /) -> Callable[[Any], Awaitable[None]]:
         """The hook as an ASGI `send` around another one, for responses that are sent in messages."""

@@ -12,6 +12,8 @@ import logging
 from turboapi._speedups.headers cimport check_headers, find_header, find_headers
 from turboapi._speedups.query cimport parse_cookies, parse_query
 
+from turboapi.exceptions import ClientDisconnect
+
 
 logger = logging.getLogger("turboapi.error")
 
@@ -122,8 +124,12 @@ cdef class Exchange:
         return find_header(self.headers, name)
 
     cdef object read_body(self):
-        """Make `body` the whole request body."""
+        """Make `body` the whole request body: None if it is there, or an awaitable."""
         raise NotImplementedError
+
+    cdef object collect_body(self, object receive):
+        """An awaitable that makes `body` what there is to receive. It raises ClientDisconnect."""
+        return _collect_body(self, receive)
 
     cdef object respond(self, int status, list headers, object body):
         """Send a complete response: `headers` are raw pairs, `body` is bytes or a memoryview."""
@@ -208,7 +214,7 @@ cdef class Exchange:
         return self.hooks is not None and any([type(hook).sender is not _plain_sender for hook in self.hooks])
 
     cpdef end_hooks(self, error):
-        """The response is complete, or `error` came instead of it; no hook sees what is sent from now on."""
+        """The response is complete, or `error` came instead of it or its rest; no hook sees what is sent from now on."""
         cdef list hooks = self.hooks
         self.hooks = self.hooked_send = None
         if hooks is None:
@@ -225,6 +231,18 @@ cdef class Exchange:
         """The pipeline has ended, however it ended."""
         self.request = None  # it holds methods of this object: a cycle
         return 0
+
+
+async def _collect_body(Exchange exchange, receive):
+    cdef list chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    exchange.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 cdef object _run_hooks(list hooks, Py_ssize_t index, int status, list headers, object body):

@@ -13,7 +13,9 @@ from turboapi.requests import Request
 from turboapi.responses import HTMLResponse, PlainTextResponse, Response
 from turboapi.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-__all__ = ["ServerErrorMiddleware"]
+__all__ = ["ServerErrorMiddleware", "add_error_header"]
+
+_ERROR_HEADERS = "turboapi.error_headers"
 
 _PAGE = """\
 <!doctype html>
@@ -45,6 +47,11 @@ _FRAME = """\
 <ol start="{first}">{lines}</ol>
 </details>
 """
+
+
+def add_error_header(scope: Scope, name: bytes, value: bytes) -> None:
+    """Let the response to an exception that nobody handles, which passes no other middleware, have this header."""
+    scope[_ERROR_HEADERS] = [*scope.get(_ERROR_HEADERS, ()), (name, value)]
 
 
 class ServerErrorMiddleware:
@@ -83,7 +90,14 @@ class ServerErrorMiddleware:
             raise
 
     async def make_response(self, request: Request, exc: Exception) -> Response:
-        """Call the handler, if there is one, and return the answer to an exception that nobody expected."""
+        """Return the answer to an exception that nobody expected, with the headers of `add_error_header`."""
+        response = await self._respond(request, exc)
+        for name, value in request.scope.get(_ERROR_HEADERS, ()):
+            if name.decode("latin-1") not in response.headers:
+                response.raw_headers.append((name, value))
+        return response
+
+    async def _respond(self, request: Request, exc: Exception) -> Response:
         if self.debug:
             return await run_in_threadpool(self.debug_response, request, exc)
         handler: Any = self.handler

@@ -11,6 +11,7 @@ from inspect import iscoroutinefunction
 from typing import Any, cast
 
 from turboapi._speedups import AS_ASGI, AsgiExchange, BodyHook, Exchange, HeaderHook, Layer, ResponseHook, ScopeHook
+from turboapi.exceptions import ClientDisconnect
 from turboapi.responses import Response
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -108,4 +109,4 @@ async def _run_hooked(app: ASGIApp, hook: ResponseHook, scope: Scope, receive: R
     except BaseException as error:
         end(error)
         raise
-    end(None)  # the client has gone
+    end(ClientDisconnect())

@@ -18,6 +18,7 @@ from turboapi._speedups import Exchange
 from turboapi._utils import path_matcher
 from turboapi.exceptions import ClientDisconnect
 from turboapi.middleware._client import ClientAddresses, ProxyHeader
+from turboapi.middleware.errors import add_error_header
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.types import ASGIApp
 
@@ -110,7 +111,9 @@ class LoggingMiddleware(HookMiddleware):
         found = None
         if self._id_header is not None:
             found = self._request_id(exchange.headers)
-            exchange.scope().setdefault("state", {})["request_id"] = found
+            scope = exchange.scope()
+            scope.setdefault("state", {})["request_id"] = found
+            add_error_header(scope, self._id_header, found.encode("ascii"))
             request_id.set(found)
         elif not is_logged:
             return None
@@ -154,10 +157,11 @@ class LoggingMiddleware(HookMiddleware):
             "path": scope["path"],
             "query": query,
             "status": status,
+            "disconnected": isinstance(error, ClientDisconnect) or None,
             "duration_ms": round((time.perf_counter() - request.begin) * 1000, 3),
             "request_headers": self._headers(request.headers, self._request_headers),
             "response_headers": self._headers(request.response_headers, self._response_headers),
-            "error": None if error is None else type(error).__qualname__,
+            "error": None if error is None or isinstance(error, ClientDisconnect) else type(error).__qualname__,
         }
         return {name: value for name, value in fields.items() if value not in (None, "", {})}
 

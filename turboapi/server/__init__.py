@@ -6,6 +6,7 @@ these together, and `reload` does it again whenever a file changes.
 """
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from turboapi.server.config import ConfigError, ServerConfig, ServerError, options
@@ -26,19 +27,25 @@ __all__ = [
     "import_app",
     "load_app",
     "run",
+    "run_with_defaults",
 ]
 
 
 def run(app: Any = None, **options: Any) -> None:
     """Serves `app`, an ASGI application or its name (see `load_app`), until a signal stops it.
 
-    `options` are the fields of `ServerConfig`; those not given come from TURBOAPI_* environment variables, then from
-    `[tool.turboapi]` of the pyproject.toml in the working directory. What prevents the start is printed on stderr,
-    below the traceback if the application's own code failed. Raises SystemExit with a code that is not 0 then, and
-    when the application's shutdown failed; TypeError for an option that does not exist.
+    `options` are the fields of `ServerConfig`; those not given come from environment variables (TURBOAPI_*, and PORT),
+    then from `[tool.turboapi]` of the pyproject.toml in the working directory. What prevents the start is printed on
+    stderr, below the traceback if the application's own code failed. Raises SystemExit with a code that is not 0 then,
+    and when the application's shutdown failed; TypeError for an option that does not exist.
     """
+    run_with_defaults(app, {}, **options)
+
+
+def run_with_defaults(app: Any, defaults: Mapping[str, Any], /, **options: Any) -> None:
+    """Does what `run` does, with other defaults for some options."""
     try:
-        config = ServerConfig.load(**options)
+        config = ServerConfig.load(None, defaults, **options)
         code = run_with_reload(app, config) if config.reload else serve(app, config)
     except ServerError as exc:
         code = exc.exit_code

@@ -40,8 +40,8 @@ class Option:
 
     `type` is `str`, `int`, `float` or `bool`; `choices` is empty unless the field is a `Literal`. An `optional` one may
     be None, `many` is for a tuple of values, which `separator` parts in an environment variable.
-    `cli` is the name of the flag where that is not the option's; `protocol` says that the option belongs to a
-    connection and is handed on to the compiled protocol.
+    `cli` is the name of the flag where that is not the option's; `common_env` is a variable that others go by, too;
+    `protocol` says that the option belongs to a connection and is handed on to the compiled protocol.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Option:
     optional: bool = False
     many: bool = False
     separator: str = ","
+    common_env: str = ""
 
     @property
     def flag(self) -> str:
@@ -68,6 +69,12 @@ class Option:
     def env(self) -> str:
         """The environment variable, `TURBOAPI_PORT`."""
         return ENV_PREFIX + self.name.upper()
+
+    def find_in(self, environ: Mapping[str, str]) -> str | None:
+        """The variable that sets the option, None if there is none. An empty one of others does not."""
+        if self.env in environ:
+            return self.env
+        return self.common_env if environ.get(self.common_env) else None
 
     @property
     def shown_default(self) -> str:
@@ -163,7 +170,7 @@ class ServerConfig:
     lifespan: Literal["auto", "on", "off"] = option("auto", "start-up and shutdown events", _APPLICATION)
 
     host: str = option("127.0.0.1", "address or name to listen on", _NETWORK, "HOST")
-    port: int = option(8000, "port, 0 for any free one", _NETWORK, "PORT", minimum=0, maximum=65535)
+    port: int = option(8000, "port, 0 for any free one", _NETWORK, "PORT", minimum=0, maximum=65535, common_env="PORT")
     uds: str | None = option(None, "Unix socket to listen on instead", _NETWORK, "PATH")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
@@ -215,15 +222,18 @@ class ServerConfig:
         self.headers()
 
     @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None, /, **given: Any) -> Self:
-        """The configuration from `given` keywords, then TURBOAPI_* variables (os.environ by default), then the table
-        `[tool.turboapi]` of the pyproject.toml in the working directory, then defaults.
+    def load(
+        cls, environ: Mapping[str, str] | None = None, defaults: Mapping[str, Any] | None = None, /, **given: Any
+    ) -> Self:
+        """The configuration from `given` keywords, then variables of `environ` (os.environ by default): TURBOAPI_* and
+        PORT, then the table `[tool.turboapi]` of the pyproject.toml in the working directory, then `defaults`, then the
+        defaults of the options.
 
         Raises ConfigError for a value an option cannot have and TypeError for an unknown keyword.
         """
         _refuse_unknown(given)
         values = _from_environment(os.environ if environ is None else environ, given) | given
-        return cls(**_from_pyproject(values), **values)
+        return cls(**{**(defaults or {}), **_from_pyproject(values), **values})
 
     def protocol_options(self) -> dict[str, Any]:
         """The options a single connection needs, as keywords of the compiled protocol's `Settings`."""
@@ -307,11 +317,11 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, Any]) -> d
     """Values of the variables that are set, but for options that are given anyway."""
     values = {}
     for each in options():
-        if each.name not in given and each.env in environ:
+        if each.name not in given and (variable := each.find_in(environ)) is not None:
             try:
-                values[each.name] = each.parse(environ[each.env])
+                values[each.name] = each.parse(environ[variable])
             except ValueError as exc:
-                raise ConfigError(f"{each.env} {exc}") from None
+                raise ConfigError(f"{variable} {exc}") from None
     return values
 
 
