@@ -10,8 +10,8 @@ from typing import Any
 
 import uvloop
 
-from benchmarks.load.apps import Framework, add_dependency_route, add_item_routes, add_plain_routes
-from turboapi import Depends, Header, HTTPException, TurboAPI
+from benchmarks.load.apps import Framework, add_dependency_routes, add_item_routes, add_plain_routes, add_security_route
+from turboapi import TurboAPI
 from turboapi._speedups import Hub, Settings
 
 HOST = b"Host: localhost\r\n"
@@ -32,11 +32,12 @@ REQUESTS = {
 
 def make_routes() -> TurboAPI:
     """Return the load benchmark's application, without its thousand routes."""
-    framework = Framework(TurboAPI, Depends, Header, HTTPException)
-    app = framework.app()
+    framework = Framework("turboapi", "TurboAPI")
+    app: TurboAPI = framework.app()
     add_plain_routes(app)
     add_item_routes(app, framework)
-    add_dependency_route(app, framework)
+    add_dependency_routes(app, framework)
+    add_security_route(app, framework)
     return app
 
 
