@@ -1,4 +1,5 @@
 from turboapi._speedups.arguments cimport Call
+from turboapi._speedups.dispatch cimport Dispatch
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.router cimport Router
 
@@ -65,7 +66,12 @@ cdef class Endpoint:
     cdef readonly object overrides          # the overrides for which this one was made, None: not for any
     cdef readonly object overridden         # (done) -> the Endpoint for the present overrides, from that visit on
 
+    cdef readonly Dispatch dispatch         # of a plain function that may be called inline, or None
+    cdef readonly tuple sources             # the dispatches of the plain functions whose values it is given
+    cdef object finish                      # RESULT_MODEL: (result, exchange) -> JSON bytes, right behind the handler
+
     cdef object run(self, Exchange exchange)
+    cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1
     cdef object _simple_values(self, Exchange exchange)
     cdef bint has_json_type(self, Exchange exchange)
     cdef object _decode(self, Exchange exchange)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from turboapi._speedups.arguments import Call
 from turboapi._speedups.dependencies import Visit
+from turboapi._speedups.dispatch import Dispatch
 from turboapi._speedups.request import Exchange
 from turboapi._speedups.router import Router
 
@@ -111,6 +112,8 @@ class Endpoint:
         provider: Any,
         overrides: Mapping[Any, Any] | None,
         overridden: Callable[[int], Endpoint] | None,
+        dispatch: Dispatch | None,
+        sources: tuple[Dispatch, ...],
     ) -> None:
         """A route.
 
@@ -129,6 +132,7 @@ class Endpoint:
         provider: has `dependency_overrides`; while they are not empty, `overridden(0)` answers instead.
         overrides: those for which this endpoint was made, if any.
         overridden: (done) -> the endpoint for the present overrides, whose first `done` visits are those of this one.
+        dispatch, sources: of the handler, as in `dependencies.Visit`.
         """
 
     @property
@@ -183,6 +187,10 @@ class Endpoint:
     def overrides(self) -> Mapping[Any, Any] | None: ...
     @property
     def overridden(self) -> Callable[[int], Endpoint] | None: ...
+    @property
+    def dispatch(self) -> Dispatch | None: ...
+    @property
+    def sources(self) -> tuple[Dispatch, ...]: ...
 
 class Site:
     """A frozen application: finds the endpoint of an exchange and runs it."""

@@ -18,6 +18,7 @@ import sys
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
 from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_THREAD, Visit
+from turboapi._speedups.dispatch cimport Dispatch
 from turboapi._speedups.headers cimport find_header
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.router cimport Match, Router
@@ -102,7 +103,7 @@ cdef class Endpoint:
         self, *, Hooks hooks, Call call, int mode, list visits, int body_kind, object decode, object load_body,
         bint needs_body, bint lax_content_type, int result_kind, object dump, object render, bint plain_first, object make_response,
         bint needs_stack, bint closes_files, int status, object route, object invalid, object provider, object overrides,
-        object overridden,
+        object overridden, Dispatch dispatch, tuple sources,
     ):
         self.hooks = hooks
         self.call = call
@@ -128,6 +129,9 @@ cdef class Endpoint:
         self.provider = provider
         self.overrides = overrides
         self.overridden = overridden
+        self.dispatch = dispatch
+        self.sources = sources
+        self.finish = None if result_kind != RESULT_MODEL or plain_first else self._dump_unless_response
         self.simple = (
             not visits and not call.injections and body_kind != BODY_EXACT and mode <= MODE_THREAD
             and result_kind != RESULT_EXACT and not needs_stack
@@ -160,8 +164,8 @@ cdef class Endpoint:
                     outcome = Outcome.__new__(Outcome)
                     if endpoint.mode == MODE_ASYNC:
                         outcome.result = await endpoint.call.invoke(values)
-                    else:
-                        outcome.result = await endpoint._in_thread(endpoint.call.keywords(values), outcome, exchange)
+                    elif not endpoint._call_inline(endpoint.call, values, outcome, exchange):
+                        await endpoint._in_thread(endpoint.call, values, outcome, exchange)
                     endpoint._prepare(exchange, outcome)
                     pending = endpoint._send(exchange, outcome)
                     if pending is not None:
@@ -261,7 +265,10 @@ cdef class Endpoint:
                 results[index] = results[visit.reuse]
                 continue
             self._inject(visit.call, exchange, values, outcome)
-            if visit.mode == MODE_ASYNC and visit.limit is None:
+            loop = None if visit.dispatch is None else visit.dispatch.loop_for_call(visit.sources)
+            if loop is not None:
+                results[index] = visit.dispatch.call_inline(loop, visit.call, values, None, exchange)
+            elif visit.mode == MODE_ASYNC and visit.limit is None:
                 results[index] = await visit.call.invoke(values)
             else:
                 results[index] = await self._visit(
@@ -289,7 +296,8 @@ cdef class Endpoint:
         if self.mode == MODE_ASYNC:
             outcome.result = await call.invoke(values)
         elif self.mode == MODE_THREAD:
-            outcome.result = await self._in_thread(call.keywords(values), outcome, exchange)
+            if not plan._call_inline(call, values, outcome, exchange):
+                await plan._in_thread(call, values, outcome, exchange)
         else:
             outcome.result = call.func(**call.keywords(values))  # a generator: `make_response` streams it
         if self.result_kind == RESULT_EXACT and not isinstance(outcome.result, self.hooks.response_types):
@@ -345,16 +353,36 @@ cdef class Endpoint:
             )
         if visit.limit is not None:
             return await self.hooks.run_limited(visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values))
-        return await self.hooks.run_in_thread(call.func, **call.keywords(values))
+        if visit.dispatch is not None and visit.dispatch.adaptive:
+            return await self.hooks.run_in_thread(visit.dispatch.measured, call.func, call.keywords(values))
+        return await self.hooks.run_in_thread(_call, call.func, call.keywords(values))
 
-    async def _in_thread(self, dict keywords, Outcome outcome, Exchange exchange):
-        """Run a plain function in a worker thread, and the validation of its result with it: that may block as well."""
-        if self.result_kind != RESULT_MODEL or self.plain_first:
-            return await self.hooks.run_in_thread(self.call.func, **keywords)
-        result, outcome.body = await self.hooks.run_in_thread(
-            _call_and_dump, self.call.func, keywords, self.hooks.response_types, self.dump, exchange
-        )
-        return result
+    cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1:
+        """Call a plain function on the loop, if that is where it is called now."""
+        cdef object loop = None if self.dispatch is None else self.dispatch.loop_for_call(self.sources)
+        if loop is None:
+            return False
+        outcome.result = self.dispatch.call_inline(loop, call, values, self.finish, exchange)
+        if self.finish is not None:
+            outcome.result, outcome.body = outcome.result
+        return True
+
+    async def _in_thread(self, Call call, list values, Outcome outcome, Exchange exchange):
+        """Call a plain function in a worker thread, and validate its result there, too: that may block as well."""
+        cdef object func = call.func
+        cdef dict keywords = call.keywords(values)
+        if self.finish is not None:
+            keywords = {"func": func, "keywords": keywords, "finish": self.finish, "exchange": exchange}
+            func = _call_and_finish
+        if self.dispatch is not None and self.dispatch.adaptive:
+            outcome.result = await self.hooks.run_in_thread(self.dispatch.measured, func, keywords)
+        else:
+            outcome.result = await self.hooks.run_in_thread(_call, func, keywords)
+        if self.finish is not None:
+            outcome.result, outcome.body = outcome.result
+
+    def _dump_unless_response(self, result, exchange):
+        return None if isinstance(result, self.hooks.response_types) else self.dump(result, exchange)
 
     cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1:
         """Fill the slots of the framework's own objects."""
@@ -442,9 +470,13 @@ async def reply(Hooks hooks, Exchange exchange, response):
         await _then(None, exchange.settle(), response.background)
 
 
-def _call_and_dump(func, keywords, response_types, dump, exchange):
+def _call(func, keywords):
+    return func(**keywords)
+
+
+def _call_and_finish(func, keywords, finish, exchange):
     result = func(**keywords)
-    return result, None if isinstance(result, response_types) else dump(result, exchange)
+    return result, finish(result, exchange)
 
 
 async def _then(pending, settled, background):
