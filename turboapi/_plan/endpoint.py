@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Protocol, cast
 
@@ -38,8 +39,9 @@ from turboapi._plan.streams import make_event_streamer, make_line_streamer, make
 from turboapi._speedups import Argument, Call, Dispatch, Endpoint, Hooks, Visit
 from turboapi.background import BackgroundTasks
 from turboapi.concurrency import (
+    WorkerPlace,
     asynccontextmanager_with_shielded_exit,
-    contextmanager_in_threadpool,
+    contextmanager_in_threads,
     contextmanager_with_concurrency_limit,
     run_in_threadpool,
 )
@@ -95,6 +97,10 @@ class EndpointRoute(ResultRoute, Protocol):
     _embed_body_fields: bool
 
 
+RunInThread = Callable[..., Awaitable[Any]]
+"""`run(func, *args)`: in a worker thread."""
+
+
 def _new_response() -> Response:
     response = Response()
     del response.headers["content-length"]
@@ -109,6 +115,7 @@ def _open_generator(
     limit: Any,
     request: Request,
     stack: AsyncExitStack,
+    run_in_thread: RunInThread,
 ) -> Any:
     """Return the async context manager of a dependency with yield."""
     manager: Any
@@ -117,7 +124,7 @@ def _open_generator(
             asynccontextmanager(func)(**values), _cleanup_scope(request.scope)
         )
     else:
-        manager = contextmanager_in_threadpool(contextmanager(func)(**values))
+        manager = contextmanager_in_threads(contextmanager(func)(**values), run_in_thread)
     return manager if limit is None else contextmanager_with_concurrency_limit(manager, limit())
 
 
@@ -132,10 +139,14 @@ def _cleanup_scope(scope: Any) -> CancelScope:
 
 
 async def _run_limited(
-    semaphore: AbstractAsyncContextManager[Any], is_async: bool, func: Callable[..., Any], values: dict[str, Any]
+    semaphore: AbstractAsyncContextManager[Any],
+    is_async: bool,
+    func: Callable[..., Any],
+    values: dict[str, Any],
+    run_in_thread: RunInThread,
 ) -> Any:
     async with semaphore:
-        return await (func(**values) if is_async else run_in_threadpool(func, **values))
+        return await (func(**values) if is_async else run_in_thread(partial(func, **values)))
 
 
 async def _run_with_stack(key: str, exchange: Any, func: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -164,6 +175,7 @@ HOOKS = Hooks(
     new_response=_new_response,
     new_background=BackgroundTasks,
     run_in_thread=run_in_threadpool,
+    new_place=WorkerPlace,
     run_limited=_run_limited,
     run_with_stack=_run_with_stack,
     run_and_close=_run_and_close,

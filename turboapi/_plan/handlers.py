@@ -160,6 +160,7 @@ _SOLVING = Style(
         new_response=HOOKS.new_response,
         new_background=HOOKS.new_background,
         run_in_thread=HOOKS.run_in_thread,
+        new_place=HOOKS.new_place,
         run_limited=HOOKS.run_limited,
         run_with_stack=_run_with_present_stack,
         run_and_close=HOOKS.run_and_close,

@@ -21,10 +21,11 @@ cdef class Hooks:
     cdef readonly tuple native_calls        # the `__call__` of Response classes that are sent without being called
     cdef readonly object new_response       # () -> Response to be injected: no status, no content-length
     cdef readonly object new_background     # () -> BackgroundTasks
-    cdef readonly object run_in_thread      # (func, **values) -> awaitable
-    cdef readonly object open_generator     # (func, values, is_async, limit, request) -> async context manager
+    cdef readonly object run_in_thread      # (func, *args) -> awaitable
+    cdef readonly object new_place          # () -> object with `run`, the same for one request, and `leave`
+    cdef readonly object open_generator     # (func, values, is_async, limit, request, stack, run_in_thread) -> async context manager
     cdef readonly object undefined          # the body of a request without one
-    cdef readonly object run_limited        # (semaphore, is_async, func, values) -> awaitable
+    cdef readonly object run_limited        # (semaphore, is_async, func, values, run_in_thread) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
     cdef readonly object run_and_close      # (coroutine, exchange) -> awaitable that closes the exchange's open files
     cdef readonly dict native_types         # Response types that are sent without being called: {type: bool}
@@ -37,6 +38,7 @@ cdef class Outcome:
     cdef object response                    # the injected Response, if somebody asked for it
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
+    cdef object place                       # the request's own among the worker threads, if it keeps one
     cdef object reply                       # or: the Response to send
 
 
@@ -47,6 +49,7 @@ cdef class Endpoint:
     cdef readonly list visits
     cdef readonly bint needs_stack          # some visit is a generator, or the result wants the exit stack
     cdef readonly bint needs_function_stack
+    cdef readonly bint has_generators       # some visit is a generator
     cdef readonly bint closes_files         # forms: uploaded files are open until the very end
     cdef readonly bint simple               # no visits, no injections, no exact body or result
     cdef readonly int body_kind
@@ -71,6 +74,7 @@ cdef class Endpoint:
     cdef object finish                      # RESULT_MODEL: (result, exchange) -> JSON bytes, right behind the handler
 
     cdef object run(self, Exchange exchange)
+    cdef object _thread_runner(self, Outcome outcome)
     cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1
     cdef object _simple_values(self, Exchange exchange)
     cdef bint has_json_type(self, Exchange exchange)

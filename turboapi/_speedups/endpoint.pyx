@@ -54,7 +54,7 @@ cdef class Hooks:
     """What the pipeline calls upward; made once by the definition layer."""
 
     def __init__(
-        self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, run_limited,
+        self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, new_place, run_limited,
         run_with_stack, run_and_close, open_generator,
     ):
         self.request_class = request_class
@@ -65,6 +65,7 @@ cdef class Hooks:
         self.new_response = new_response
         self.new_background = new_background
         self.run_in_thread = run_in_thread
+        self.new_place = new_place
         self.run_limited = run_limited
         self.run_with_stack = run_with_stack
         self.run_and_close = run_and_close
@@ -110,7 +111,8 @@ cdef class Endpoint:
         self.mode = mode
         self.visits = visits
         generators = [visit for visit in visits if (<Visit> visit).mode >= MODE_ASYNC_GENERATOR]
-        self.needs_stack = needs_stack or bool(generators)
+        self.has_generators = bool(generators)
+        self.needs_stack = needs_stack or self.has_generators
         self.needs_function_stack = any((<Visit> visit).function_scope for visit in generators)
         self.closes_files = closes_files
         self.body_kind = body_kind
@@ -224,7 +226,9 @@ cdef class Endpoint:
         cdef Outcome outcome = Outcome.__new__(Outcome)
         cdef object pending
         if self.needs_function_stack:
-            await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
+            await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce_in_place, outcome, stack)
+        elif self.has_generators:
+            await self._produce_in_place(stack, exchange, outcome, stack)
         else:
             await self._produce(stack, exchange, outcome, stack)
         pending = self._send(exchange, outcome)
@@ -234,6 +238,18 @@ cdef class Endpoint:
             pending = exchange.settle()
             if pending is not None:
                 await pending
+
+    async def _produce_in_place(self, function_stack, Exchange exchange, Outcome outcome, stack):
+        """The same as `_produce`, with a place of its own among the worker threads.
+
+        What a generator yields may be something that others wait for in the threads, such as a connection. This request
+        must not wait for them then.
+        """
+        outcome.place = self.hooks.new_place()
+        try:
+            await self._produce(function_stack, exchange, outcome, stack)
+        finally:
+            outcome.place.leave()
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """Body, dependencies, arguments, handler, serialization."""
@@ -272,12 +288,15 @@ cdef class Endpoint:
                 results[index] = await visit.call.invoke(values)
             else:
                 results[index] = await self._visit(
-                    visit, values, exchange, function_stack if visit.function_scope else stack
+                    visit, values, exchange, function_stack if visit.function_scope else stack,
+                    self._thread_runner(outcome),
                 )
             if overrides is not None and plan._has_other_overrides(overrides):
                 plan = plan._overridden(index + 1, stack)
                 call, visits = plan.call, plan.visits
                 results += [None] * (len(visits) - len(results))
+        if outcome.place is not None and self.mode != MODE_THREAD:
+            outcome.place.leave()
         if self.mode == MODE_COLLECT:
             result = await self._collect(call, exchange, results, failed, outcome, parsed)
             outcome.reply = await self.make_response(
@@ -341,21 +360,26 @@ cdef class Endpoint:
                 values[call.names.index(name)] = value
         return values
 
-    async def _visit(self, Visit visit, list values, Exchange exchange, stack):
+    async def _visit(self, Visit visit, list values, Exchange exchange, stack, run_in_thread):
         """Call a dependency that is not a plain coroutine function."""
         cdef Call call = visit.call
         if visit.mode >= MODE_ASYNC_GENERATOR:
             return await stack.enter_async_context(
                 self.hooks.open_generator(
                     call.func, call.keywords(values), visit.mode == MODE_ASYNC_GENERATOR, visit.limit,
-                    exchange.get_request(self.hooks.request_class), stack,
+                    exchange.get_request(self.hooks.request_class), stack, run_in_thread,
                 )
             )
         if visit.limit is not None:
-            return await self.hooks.run_limited(visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values))
+            return await self.hooks.run_limited(
+                visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values), run_in_thread,
+            )
         if visit.dispatch is not None and visit.dispatch.adaptive:
-            return await self.hooks.run_in_thread(visit.dispatch.measured, call.func, call.keywords(values))
-        return await self.hooks.run_in_thread(_call, call.func, call.keywords(values))
+            return await run_in_thread(visit.dispatch.measured, call.func, call.keywords(values))
+        return await run_in_thread(_call, call.func, call.keywords(values))
+
+    cdef object _thread_runner(self, Outcome outcome):
+        return self.hooks.run_in_thread if outcome.place is None else outcome.place.run
 
     cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1:
         """Call a plain function on the loop, if that is where it is called now."""
@@ -369,15 +393,16 @@ cdef class Endpoint:
 
     async def _in_thread(self, Call call, list values, Outcome outcome, Exchange exchange):
         """Call a plain function in a worker thread, and validate its result there, too: that may block as well."""
+        cdef object run_in_thread = self._thread_runner(outcome)
         cdef object func = call.func
         cdef dict keywords = call.keywords(values)
         if self.finish is not None:
             keywords = {"func": func, "keywords": keywords, "finish": self.finish, "exchange": exchange}
             func = _call_and_finish
         if self.dispatch is not None and self.dispatch.adaptive:
-            outcome.result = await self.hooks.run_in_thread(self.dispatch.measured, func, keywords)
+            outcome.result = await run_in_thread(self.dispatch.measured, func, keywords)
         else:
-            outcome.result = await self.hooks.run_in_thread(_call, func, keywords)
+            outcome.result = await run_in_thread(_call, func, keywords)
         if self.finish is not None:
             outcome.result, outcome.body = outcome.result
 
