@@ -11,7 +11,7 @@ cdef class Dispatch:
     cdef object report                  # (dispatch, seconds or exception) -> None, when an inline call was not what it should be
     cdef object __weakref__
 
-    cdef object loop_for_call(self, tuple sources)
+    cdef bint is_inline(self, tuple sources)
     cdef object call_inline(self, object loop, Call call, list values, object finish, object exchange)
     cdef int _observe(self, object error, double took, long waits) except -1
     cdef int _demote(self, object cause) except -1

@@ -10,7 +10,7 @@ An inline call sees what it would see in a worker thread, but for the thread: a 
 loop, StopIteration as RuntimeError.
 """
 
-from asyncio import _get_running_loop as get_running_loop, _set_running_loop as set_running_loop
+from asyncio import _set_running_loop as set_running_loop
 
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
@@ -65,21 +65,21 @@ cdef class Dispatch:
         self.find_tie = find_tie
         self.report = report
 
-    cdef object loop_for_call(self, tuple sources):
-        """The running loop, if this call is to be made on it; None: in a thread.
+    cdef bint is_inline(self, tuple sources):
+        """Whether it is called on the loop now.
 
         `sources` are those of the plain functions whose values it is given: what was made in a thread is used in one.
         """
         cdef Dispatch source
         if not self.proven:
-            return None
+            return False
         for source in sources:
             if not source.proven:
-                return None
-        return get_running_loop()
+                return False
+        return True
 
     cdef object call_inline(self, object loop, Call call, list values, object finish, object exchange):
-        """Call it at once: its result, or with `finish(result, exchange)`, both in a tuple."""
+        """Call it at once on the running loop: its result, or with `finish(result, exchange)`, both in a tuple."""
         cdef object context = PyContext_CopyCurrent()
         cdef double took, started
         cdef object cause = None
