@@ -731,6 +731,21 @@ def closes_over(value: Any) -> Callable[[], Any]:
     return inner
 
 
+def names_the_clock_only() -> float:
+    return time.time() + sleeps()
+
+
+def sleeps() -> float:
+    time.sleep(1)
+    return 0.0
+
+
+def imports_below() -> None:
+    import anyio.from_thread
+
+    anyio.from_thread.check_cancelled()
+
+
 @functools.lru_cache
 def cached() -> int:
     return 1
@@ -757,6 +772,8 @@ def wrapped(func: Callable[..., Any]) -> Callable[..., Any]:
         (has_default, "time.sleep"),
         (imports_inside, "asyncio"),
         (in_a_comprehension, "time.sleep"),
+        (names_the_clock_only, "time.sleep"),
+        (imports_below, "anyio"),
         (Service, "_thread.lock"),
         (Service(), "_thread.lock"),
         (Service().__call__, "_thread.lock"),
@@ -796,6 +813,36 @@ def tree(depth: int) -> Any:
 def test_more_code_than_can_be_looked_through() -> None:
     assert find_tie(tree(2)) is None
     assert find_tie(tree(3)) == "more code than can be looked through"
+
+
+class Proxy:
+    """As of an object that exists only while a request lasts."""
+
+    @property
+    def __class__(self) -> Any:
+        raise LookupError("outside of a request")
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None: ...
+
+    def name(self) -> str:
+        return "proxy"
+
+
+def test_what_cannot_be_looked_at_stays_in_threads(client_for: ClientFor) -> None:
+    app = TurboAPI()
+    add_loop_route(app)
+    proxy = Proxy()
+
+    @app.get("/where")
+    def handler(tools: Tools, name: bool = False) -> int:
+        return proxy.name() if name else tools.ident()  # type: ignore[no-any-return, return-value]
+
+    with pytest.raises(LookupError):
+        find_tie(handler)
+    client = client_for(app)
+    ask(client, "/where")
+    assert not is_inline(client, "/where")
 
 
 def test_a_function_is_known_again() -> None:

@@ -4,6 +4,7 @@ Most functions that wait do so every time, and their times show it. But some do 
 only be late on the event loop, but wait for ever, or return something else.
 """
 
+import inspect
 import sys
 import sysconfig
 import time
@@ -51,16 +52,20 @@ def find_tie(func: Callable[..., Any]) -> str | None:
     All code of the application that it reaches is looked at: functions, methods, classes and objects by the names in
     the code. Libraries are not looked into; an object of theirs, such as a client or a connection pool,
     is a tie itself.
+
+    Objects that do not let themselves be looked at may raise anything.
     """
     home = _top(getattr(without_partial(func), "__module__", None))
-    seen: dict[int, Any] = {}
+    seen: dict[Any, Any] = {}
     waiting: list[tuple[Any, frozenset[str]]] = [(func, frozenset())]
     is_first = True
     while waiting:
         value, names = waiting.pop()
-        if id(value) in seen or isinstance(value, _DATA):
+        # Of an object, all is looked at when it is first met; of a module only what is named.
+        key = (id(value), names) if isinstance(value, ModuleType) else id(value)
+        if key in seen or isinstance(value, _DATA):
             continue
-        seen[id(value)] = value
+        seen[key] = value
         if len(seen) > _MOST_VALUES:
             return "more code than can be looked through"
         if _is_tie(value):
@@ -106,7 +111,7 @@ def _is_of_application(value: Any, home: str) -> bool:
     if package == home:
         return True
     if package in _FRAMEWORKS or package in sys.stdlib_module_names:
-        return hasattr(value, "__wrapped__")
+        return _wrapped(value) is not None
     module = sys.modules.get(package)
     file = value.__code__.co_filename if isinstance(value, FunctionType) else getattr(module, "__file__", None)
     return file is not None and not str(file).startswith(_LIBRARIES)
@@ -135,18 +140,23 @@ def _below(value: Any, names: frozenset[str]) -> Iterator[tuple[Any, frozenset[s
     elif isinstance(value, type):
         yield from _below_class(value, names)
     else:
-        if hasattr(value, "__wrapped__"):
-            yield value.__wrapped__, names
         yield type(value), names
-        yield from ((each, names) for each in dict(getattr(value, "__dict__", {})).values())
+        yield _wrapped(value), names
+        with suppress(AttributeError):
+            yield from ((each, names) for each in list(object.__getattribute__(value, "__dict__").values()))
+
+
+def _wrapped(value: Any) -> Any:
+    """What a decorator was put around, or None; looked up in a way that runs no code of the application."""
+    return inspect.getattr_static(value, "__wrapped__", None)
 
 
 def _below_function(func: FunctionType) -> Iterator[tuple[Any, frozenset[str]]]:
     names = frozenset(_names_of(func.__code__))
     yield from ((func.__globals__[name], names) for name in names & func.__globals__.keys())
-    yield from ((sys.modules[name], names) for name in names & _THREAD_MODULES & sys.modules.keys())  # imported inside
-    if hasattr(func, "__wrapped__"):
-        yield func.__wrapped__, names
+    imported = _THREAD_MODULES & {_top(name) for name in names}  # inside of the function, as far as one can tell
+    yield from ((sys.modules[name], names) for name in imported & sys.modules.keys())
+    yield _wrapped(func), names
     yield from ((each, names) for each in (*(func.__defaults__ or ()), *(func.__kwdefaults__ or {}).values()))
     for cell in func.__closure__ or ():
         with suppress(ValueError):  # not assigned so far

@@ -146,7 +146,10 @@ cdef class Dispatch:
 
     cdef int _prove(self) except -1:
         if self.find_tie is not None:
-            self.adaptive = self.find_tie(self.func) is None
+            try:
+                self.adaptive = self.find_tie(self.func) is None
+            except Exception:
+                self.adaptive = False  # what cannot be looked at may be anything
             self.find_tie = None
         self.proven = self.adaptive
         return 0
