@@ -64,13 +64,23 @@ def row(app):
 
 @pytest.mark.parametrize(
     ("endpoint", "mode"),
-    [(handler, "async"), (blocking, "thread"), (events, "async")],
+    [(handler, "async"), (blocking, "auto"), (events, "async")],
 )
 def test_a_path_operation(endpoint, mode):
     app = bare()
     app.add_api_route("/tea/{kind}", endpoint, methods=["POST", "GET"], dependencies=[Depends(user), Depends(session)])
     name = f"{__name__}.{endpoint.__name__}"
     assert row(app) == ("GET,POST", "/tea/{kind}", name, mode, "user(session), session", "native")
+
+
+def test_the_mode_of_plain_functions():
+    app, router = bare(sync_mode="inline"), APIRouter(sync_mode="thread")
+    app.get("/inline")(blocking)
+    app.get("/auto", sync_mode="auto")(blocking)
+    router.get("/thread")(blocking)
+    app.include_router(router)
+    app.add_route("/plain", lambda request: PlainTextResponse())
+    assert [each[3] for each in rows(app)] == ["inline", "auto", "thread", "thread"]
 
 
 def test_routes_of_included_routers_are_shown_as_they_are_served():

@@ -41,7 +41,7 @@ from turboapi.exceptions import FastAPIError, StarletteHTTPException
 from turboapi.requests import Request
 from turboapi.responses import JSONResponse, PlainTextResponse, Response
 from turboapi.sse import EventSourceResponse, ServerSentEvent
-from turboapi.types import ASGIApp, IncEx, Receive, Scope, Send
+from turboapi.types import ASGIApp, IncEx, Receive, Scope, Send, SyncMode, check_sync_mode
 from turboapi.utils import generate_unique_id, is_body_allowed_for_status_code
 from turboapi.websockets import WebSocket
 
@@ -95,6 +95,7 @@ class VerbOptions(TypedDict, total=False):
     strict_content_type: bool | DefaultPlaceholder
     max_body_size: int | None
     form_limits: FormLimits | None
+    sync_mode: SyncMode | DefaultPlaceholder
 
 
 class RouteOptions(VerbOptions, total=False):
@@ -135,6 +136,7 @@ ROUTE_DEFAULTS: dict[str, Any] = {
     "strict_content_type": Default(True),
     "max_body_size": None,
     "form_limits": None,
+    "sync_mode": Default("auto"),
     "methods": None,
     "dependency_overrides_provider": None,
 }
@@ -343,6 +345,7 @@ class ApiRouteState:
     strict_content_type: bool | DefaultPlaceholder
     max_body_size: int | None
     form_limits: FormLimits
+    sync_mode: SyncMode | DefaultPlaceholder
     response_fields: dict[int | str, ModelField]
     response_field: ModelField | None
     stream_item_type: Any
@@ -363,6 +366,7 @@ class ApiRouteState:
     def _set_up(self, path: str, endpoint: Callable[..., Any], options: dict[str, Any]) -> None:
         assert callable(endpoint), "An endpoint must be a callable"
         validate_max_body_size(options["max_body_size"])
+        check_sync_mode(_value_of(options["sync_mode"]))
         for name, value in options.items():
             setattr(self, name, value)
         self.response_class = own_class(self.response_class)

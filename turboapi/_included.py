@@ -53,7 +53,7 @@ from turboapi._utils import get_route_path
 from turboapi.datastructures import Default, DefaultPlaceholder, URLPath
 from turboapi.responses import JSONResponse, Response
 from turboapi.telemetry._api import _route_selected
-from turboapi.types import ASGIApp, Receive, Scope, Send
+from turboapi.types import ASGIApp, Receive, Scope, Send, SyncMode
 from turboapi.utils import generate_unique_id, get_value_or_default
 
 __all__ = [
@@ -91,6 +91,7 @@ class IncludableRouter(Protocol):
     dependency_overrides_provider: Any
     max_body_size: int | None
     form_limits: FormLimits
+    sync_mode: SyncMode | DefaultPlaceholder
     default: ASGIApp
     _low_priority_routes: list[BaseRoute]
 
@@ -118,6 +119,7 @@ class IncludeOptions(TypedDict, total=False):
     generate_unique_id_function: Callable[[Any], str] | DefaultPlaceholder
     max_body_size: int | None
     form_limits: FormLimits | None
+    sync_mode: SyncMode | DefaultPlaceholder
 
 
 INCLUDE_DEFAULTS: dict[str, Any] = {
@@ -132,6 +134,7 @@ INCLUDE_DEFAULTS: dict[str, Any] = {
     "generate_unique_id_function": Default(generate_unique_id),
     "max_body_size": None,
     "form_limits": None,
+    "sync_mode": Default("auto"),
 }
 
 
@@ -154,6 +157,7 @@ class Inclusion:
             options["generate_unique_id_function"], parent.generate_unique_id_function
         )
         self.strict_content_type = parent.strict_content_type
+        self.sync_mode = get_value_or_default(options["sync_mode"], parent.sync_mode)
         self.provider = parent.dependency_overrides_provider
         validate_max_body_size(options["max_body_size"])
         self.max_body_size = get_body_size_limit(included.max_body_size, options["max_body_size"], parent.max_body_size)
@@ -169,6 +173,7 @@ class Inclusion:
             "strict_content_type": Default(True),
             "max_body_size": None,
             "form_limits": {},
+            "sync_mode": Default("auto"),
         }  # in older releases
         for name, value in {**absent, **options}.items():
             setattr(made, name, value)
@@ -190,6 +195,7 @@ class Inclusion:
             inner.generate_unique_id_function, self.generate_unique_id_function
         )
         both.strict_content_type = get_value_or_default(inner.strict_content_type, self.strict_content_type)
+        both.sync_mode = get_value_or_default(inner.sync_mode, self.sync_mode)
         both.provider = self.provider
         both.max_body_size = get_body_size_limit(inner.max_body_size, self.max_body_size)
         both.form_limits = cast(FormLimits, {**self.form_limits, **inner.form_limits})
@@ -216,6 +222,7 @@ class Inclusion:
             "strict_content_type": get_value_or_default(
                 route.strict_content_type, self.included.strict_content_type, self.strict_content_type
             ),
+            "sync_mode": get_value_or_default(route.sync_mode, self.included.sync_mode, self.sync_mode),
             "dependency_overrides_provider": self.provider,
             "max_body_size": get_body_size_limit(route.max_body_size, self.max_body_size),
         }

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 from turboapi._api_routes import APIRoute
 from turboapi._frontend import FrontendGroup, join_frontend_paths
 from turboapi._included import EffectiveRoute, IncludedRouter, PrefixedRoute
-from turboapi._plan.dependencies import Dependant, is_async_gen_callable, is_coroutine_callable
+from turboapi._plan.dependencies import Dependant, is_async_gen_callable, is_coroutine_callable, is_gen_callable
 from turboapi._routes import Host, Mount, WebSocketRoute
 from turboapi._speedups import Endpoint
 from turboapi._utils import is_async_callable
 from turboapi.applications import TurboAPI
+from turboapi.datastructures import DefaultPlaceholder
 from turboapi.routing import _iter_table
 from turboapi.server import ServerError
 from turboapi.server.importer import summary
@@ -130,15 +131,20 @@ def _row(route: Any) -> Row:
         methods,
         getattr(route, "path", "?"),
         _name(route if endpoint is None else endpoint),
-        "-" if endpoint is None else _mode(endpoint),
+        "-" if endpoint is None else _mode(route, endpoint),
         _dependencies(getattr(route, "dependant", None)),
     )
 
 
-def _mode(handler: Callable[..., Any]) -> str:
-    """Whether a handler runs on the event loop or in a worker thread."""
+def _mode(route: Any, handler: Callable[..., Any]) -> str:
+    """Whether a handler runs on the event loop or in a worker thread, or which of these is found out."""
     on_loop = isinstance(handler, type) or is_async_gen_callable(handler) or is_coroutine_callable(handler)
-    return "async" if on_loop or is_async_callable(handler) else "thread"
+    if on_loop or is_async_callable(handler):
+        return "async"
+    if not isinstance(route, (APIRoute, EffectiveRoute)) or is_gen_callable(handler):
+        return "thread"
+    mode = route.sync_mode
+    return str(mode.value if isinstance(mode, DefaultPlaceholder) else mode)
 
 
 def _dependencies(dependant: Dependant | None) -> str:

@@ -52,7 +52,17 @@ from turboapi.server import run as serve
 from turboapi.telemetry import TelemetryConfig
 from turboapi.telemetry._api import AVAILABLE, SCOPE_KEY, _exception, complete_config
 from turboapi.telemetry._runtime import lifespan as telemetry_lifespan
-from turboapi.types import ASGIApp, DecoratedCallable, ExceptionHandler, Lifespan, Receive, Scope, Send
+from turboapi.types import (
+    ASGIApp,
+    DecoratedCallable,
+    ExceptionHandler,
+    Lifespan,
+    Receive,
+    Scope,
+    Send,
+    SyncMode,
+    check_sync_mode,
+)
 from turboapi.utils import generate_unique_id
 
 if AVAILABLE:
@@ -89,6 +99,8 @@ class TurboAPI(Verbs, Starlette):
             the API.
         dependencies, default_response_class, responses, callbacks, deprecated, include_in_schema, tags of routers,
             generate_unique_id_function, strict_content_type, max_body_size, form_limits: apply to every path operation.
+        sync_mode: where plain functions among handlers and dependencies run: in worker threads until they prove short,
+            then on the event loop (`"auto"`), always in a `"thread"`, or always `"inline"`.
         redirect_slashes: answer 307 when only a slash at the end of the path is wrong.
         middleware, exception_handlers: as added by `add_middleware` and `exception_handler`.
         lifespan: an async context manager around the time in which the application serves; what it yields becomes
@@ -145,7 +157,9 @@ class TurboAPI(Verbs, Starlette):
         strict_content_type: bool = True,
         max_body_size: int | None = None,
         form_limits: FormLimits | None = None,
+        sync_mode: SyncMode = "auto",
     ) -> None:
+        check_sync_mode(sync_mode)
         self.debug = debug
         self._telemetry = complete_config(telemetry)
         self._native_telemetry = NativeTelemetry(self._telemetry) if AVAILABLE else None
@@ -196,6 +210,7 @@ class TurboAPI(Verbs, Starlette):
             strict_content_type=strict_content_type,
             max_body_size=max_body_size,
             form_limits=form_limits,
+            sync_mode=sync_mode,
         )
         self.exception_handlers: dict[Any, ExceptionHandler] = {
             StarletteHTTPException: cast(ExceptionHandler, http_exception_handler),

@@ -6,7 +6,7 @@ Everything here is built on anyio: it runs on asyncio, uvloop and trio, and anyi
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from functools import partial
 from types import TracebackType
@@ -22,9 +22,11 @@ from turboapi.exceptions import StarletteDeprecationWarning
 
 __all__ = [
     "DependencyConcurrency",
+    "WorkerPlace",
     "asynccontextmanager",
     "asynccontextmanager_with_shielded_exit",
     "contextmanager_in_threadpool",
+    "contextmanager_in_threads",
     "contextmanager_with_concurrency_limit",
     "iterate_in_threadpool",
     "run_in_threadpool",
@@ -67,13 +69,47 @@ async def run_until_first_complete(*args: tuple[Callable[..., Coroutine[Any, Any
             group.start_soon(run, partial(func, **kwargs))
 
 
-@asynccontextmanager
-async def contextmanager_in_threadpool(cm: AbstractContextManager[T]) -> AsyncGenerator[T, None]:
+class WorkerPlace:
+    """A place among the worker threads, which a request keeps from its first call in one until it leaves.
+
+    A request that has a database connection must not wait for a worker while all workers wait for connections.
+    """
+
+    def __init__(self) -> None:
+        self._shared: anyio.CapacityLimiter | None = None
+
+    async def run(self, func: Callable[..., T], *args: Any) -> T:
+        """Call `func` in a worker thread, with the caller's context variables; return its result or raise its error.
+
+        Only the first call waits for a free worker. No two calls may be made at the same time.
+        """
+        if self._shared is None:
+            shared = anyio.to_thread.current_default_thread_limiter()
+            await shared.acquire_on_behalf_of(self)
+            self._shared, self._own = shared, anyio.CapacityLimiter(1)
+        return await anyio.to_thread.run_sync(func, *args, limiter=self._own)
+
+    def leave(self) -> None:
+        """Give the place to somebody else, if it was taken."""
+        if self._shared is not None:
+            self._shared.release_on_behalf_of(self)
+            self._shared = None
+
+
+def contextmanager_in_threadpool(cm: AbstractContextManager[T]) -> AbstractAsyncContextManager[T]:
     """Turn a blocking context manager into an async one: it is entered and left in worker threads.
 
     Leaving is certain once entering succeeded: cancellation does not interrupt it.
     """
-    value = await run_in_threadpool(cm.__enter__)
+    return contextmanager_in_threads(cm, run_in_threadpool)
+
+
+@asynccontextmanager
+async def contextmanager_in_threads(
+    cm: AbstractContextManager[T], run: Callable[[Callable[[], T]], Awaitable[T]]
+) -> AsyncGenerator[T, None]:
+    """The same, entered by `run`."""
+    value = await run(cm.__enter__)
     try:
         yield value
     except BaseException as exc:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined as Undefined
 
 from turboapi import params
 from turboapi.params import FieldOptions, takes_field_options
+from turboapi.types import SyncMode
 
 __all__ = ["Body", "Cookie", "Depends", "File", "Form", "Header", "Path", "Query", "Security"]
 
@@ -82,6 +83,7 @@ def Depends(
     use_cache: bool = True,
     scope: Literal["function", "request"] | None = None,
     max_concurrency: int | None = None,
+    sync_mode: SyncMode | None = None,
 ) -> Any:
     """Declare a dependency: the parameter receives what `dependency` (by default the annotation) returns or yields.
 
@@ -90,15 +92,22 @@ def Depends(
         use_cache: call it once per request however often it is declared, and hand out the same value.
         scope: when the code after `yield` runs: `"function"`, before the response is sent, or `"request"`, after it.
         max_concurrency: how many calls made for this declaration may be active at once, in each event loop.
+        sync_mode: where a plain function runs, if not as the route's `sync_mode` says.
 
     Raises:
-        ValueError: `max_concurrency` is neither None nor a positive integer.
+        ValueError: `max_concurrency` is neither None nor a positive integer, or `sync_mode` is no mode.
     """
-    return params.Depends(dependency, use_cache=use_cache, scope=scope, max_concurrency=max_concurrency)
+    return params.Depends(
+        dependency, use_cache=use_cache, scope=scope, max_concurrency=max_concurrency, sync_mode=sync_mode
+    )
 
 
 def Security(
-    dependency: Callable[..., Any] | None = None, *, scopes: Sequence[str] | None = None, use_cache: bool = True
+    dependency: Callable[..., Any] | None = None,
+    *,
+    scopes: Sequence[str] | None = None,
+    use_cache: bool = True,
+    sync_mode: SyncMode | None = None,
 ) -> Any:
     """Declare a dependency like `Depends`, and the OAuth 2 scopes it requires. The OpenAPI document lists them."""
-    return params.Security(dependency=dependency, scopes=scopes, use_cache=use_cache)
+    return params.Security(dependency=dependency, scopes=scopes, use_cache=use_cache, sync_mode=sync_mode)

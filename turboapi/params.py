@@ -24,6 +24,7 @@ from typing_extensions import deprecated
 from turboapi.concurrency import DependencyConcurrency
 from turboapi.datastructures import _Unset
 from turboapi.exceptions import FastAPIDeprecationWarning
+from turboapi.types import SyncMode, check_sync_mode
 
 __all__ = [
     "Body",
@@ -269,18 +270,21 @@ class Depends:
     """A parameter whose value is what `dependency` returns; without it, what the annotation returns when called.
 
     Raises:
-        ValueError: `max_concurrency` is neither None nor a positive integer.
+        ValueError: `max_concurrency` is neither None nor a positive integer, or `sync_mode` is no mode.
     """
 
     dependency: Callable[..., Any] | None = None
     use_cache: bool = True
     scope: Literal["function", "request"] | None = None
     max_concurrency: int | None = field(default=None, kw_only=True)
+    sync_mode: SyncMode | None = field(default=None, repr=False, kw_only=True)
     # An init field, so that `dataclasses.replace` keeps it and copies of one declaration share one limit. Its identity
     # takes part in `==`, so that two declarations with equal options remain two.
     _concurrency: DependencyConcurrency | None = field(default=None, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
+        if self.sync_mode is not None:
+            check_sync_mode(self.sync_mode)
         limit = self.max_concurrency
         if limit is None:
             object.__setattr__(self, "_concurrency", None)

@@ -80,7 +80,7 @@ from turboapi.middleware import Middleware
 from turboapi.requests import Request
 from turboapi.responses import PlainTextResponse, RedirectResponse, Response
 from turboapi.telemetry._api import _route_selected, is_observed
-from turboapi.types import ASGIApp, DecoratedCallable, Lifespan, Receive, Scope, Send
+from turboapi.types import ASGIApp, DecoratedCallable, Lifespan, Receive, Scope, Send, SyncMode
 from turboapi.utils import get_value_or_default
 
 __all__ = [
@@ -215,7 +215,8 @@ class APIRouter(Verbs, Router):
     Args:
         prefix: prepended to every path; starts with "/" and does not end with one.
         tags, dependencies, responses, callbacks, deprecated, include_in_schema, default_response_class,
-        generate_unique_id_function, strict_content_type, max_body_size, form_limits: apply to every path operation.
+        generate_unique_id_function, strict_content_type, max_body_size, form_limits, sync_mode: apply to every path
+            operation.
         routes, redirect_slashes, default, lifespan, on_startup, on_shutdown: as for any router.
         route_class: the class of the routes that the decorators make.
     """
@@ -247,6 +248,7 @@ class APIRouter(Verbs, Router):
         strict_content_type: bool | DefaultPlaceholder = ROUTE_DEFAULTS["strict_content_type"],
         max_body_size: int | None = None,
         form_limits: FormLimits | None = None,
+        sync_mode: SyncMode | DefaultPlaceholder = ROUTE_DEFAULTS["sync_mode"],
     ) -> None:
         _check_prefix(prefix)
         validate_max_body_size(max_body_size)
@@ -273,6 +275,7 @@ class APIRouter(Verbs, Router):
         self.default_response_class = default_response_class
         self.generate_unique_id_function = generate_unique_id_function
         self.strict_content_type = strict_content_type
+        self.sync_mode = sync_mode
         self.max_body_size = max_body_size
         self.form_limits = validate_form_limits(form_limits)
         self._low_priority_routes: list[BaseRoute] = []
@@ -311,6 +314,7 @@ class APIRouter(Verbs, Router):
                         given["generate_unique_id_function"], self.generate_unique_id_function
                     ),
                     "strict_content_type": get_value_or_default(given["strict_content_type"], self.strict_content_type),
+                    "sync_mode": get_value_or_default(given["sync_mode"], self.sync_mode),
                     "max_body_size": get_body_size_limit(given["max_body_size"], self.max_body_size),
                     "dependency_overrides_provider": self.dependency_overrides_provider,
                 },

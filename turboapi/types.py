@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from types import UnionType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel
 from pydantic.main import IncEx
@@ -30,8 +30,10 @@ __all__ = [
     "Send",
     "StatefulLifespan",
     "StatelessLifespan",
+    "SyncMode",
     "UnionType",
     "WebSocketExceptionHandler",
+    "check_sync_mode",
 ]
 
 AppType = TypeVar("AppType")
@@ -54,3 +56,12 @@ ExceptionHandler = HTTPExceptionHandler | WebSocketExceptionHandler
 ModelNameMap = dict[type[BaseModel] | type[Enum], str]
 DependencyCacheKey = tuple[Callable[..., Any] | None, tuple[str, ...], str]
 """(the callable, its sorted security scopes, the scope its exit code belongs to)."""
+
+SyncMode = Literal["auto", "thread", "inline"]
+"""Where plain functions run: in a worker thread until they prove short, always in one, or always on the event loop."""
+
+
+def check_sync_mode(mode: Any) -> None:
+    """Raise ValueError for what is no mode."""
+    if mode not in (modes := get_args(SyncMode)):
+        raise ValueError(f"sync_mode must be one of {', '.join(map(repr, modes))}, not {mode!r}")

@@ -160,7 +160,7 @@ def describe_field(field: Any) -> dict[str, Any]:
 def describe_dependant(framework: Framework, dependant: Any) -> dict[str, Any]:
     description: dict[str, Any] = {}
     for name in type(dependant).__dataclass_fields__:
-        if name in ("receivers", "solvers"):  # ours only
+        if name in ("receivers", "solvers", "sync_mode"):  # ours only
             continue
         value = getattr(dependant, name)
         if name.endswith("_params"):

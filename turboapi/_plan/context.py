@@ -8,7 +8,7 @@ from typing import Any
 
 from turboapi.exceptions import EndpointContext
 
-__all__ = ["endpoint_context", "located", "without_partial"]
+__all__ = ["described", "endpoint_context", "located", "without_partial"]
 
 _known: dict[int, tuple[Any, EndpointContext]] = {}  # by id: callables need not be hashable; the value keeps them alive
 
@@ -48,12 +48,12 @@ def located(part: str, call: Any) -> Iterator[None]:
     except RecursionError:  # a circle of dependencies would note itself a thousand times
         raise
     except Exception as exc:
-        exc.add_note(f"in {part} of {_described(call)}")
+        exc.add_note(f"in {part} of {described(call)}")
         raise
 
 
-def _described(call: Any) -> str:
-    """`module.function (file:line)`; of an instance, its class."""
+def described(call: Any) -> str:
+    """Return `module.function (file:line)`; of an instance, its class."""
     target = inspect.unwrap(without_partial(call))
     if not inspect.isroutine(target) and not inspect.isclass(target):
         target = type(target)

@@ -20,7 +20,7 @@ from turboapi._plan.structs import contains_struct
 from turboapi.concurrency import DependencyConcurrency
 from turboapi.exceptions import DependencyScopeError
 from turboapi.security.base import SecurityBase
-from turboapi.types import DependencyCacheKey
+from turboapi.types import DependencyCacheKey, SyncMode
 
 if sys.version_info >= (3, 13):
     from inspect import iscoroutinefunction
@@ -90,6 +90,7 @@ class Dependant(_Keeper):
     path: str | None = None
     scope: DependencyScope | None = None
     concurrency: DependencyConcurrency | None = None
+    sync_mode: SyncMode | None = None
     receivers: dict[str, Callable[[Any], Any]] | None = None
     """What makes the objects of Starlette's own classes that special parameters ask for, by their names."""
 
@@ -104,6 +105,7 @@ def get_dependant(
     use_cache: bool = True,
     scope: DependencyScope | None = None,
     concurrency: DependencyConcurrency | None = None,
+    sync_mode: SyncMode | None = None,
 ) -> Dependant:
     """Build the tree for `call`, which serves the route `path`.
 
@@ -116,6 +118,7 @@ def get_dependant(
         use_cache: whether the result is shared within a request.
         scope: when the exit code runs, if that was declared.
         concurrency: the limit of concurrent calls, if one was declared.
+        sync_mode: where a plain function runs, if that was declared.
 
     Raises:
         AssertionError: a parameter is declared in a way that contradicts itself.
@@ -131,6 +134,7 @@ def get_dependant(
         use_cache=use_cache,
         scope=scope,
         concurrency=concurrency,
+        sync_mode=sync_mode,
         own_oauth_scopes=own_oauth_scopes,
         parent_oauth_scopes=parent_oauth_scopes,
     )
@@ -191,6 +195,7 @@ def _get_sub_dependant(parent: Dependant, depends: params.Depends, param_name: s
         use_cache=depends.use_cache,
         scope=depends.scope,
         concurrency=depends._concurrency,
+        sync_mode=depends.sync_mode,
     )
 
 
@@ -207,6 +212,7 @@ def get_parameterless_sub_dependant(*, depends: params.Depends, path: str) -> De
         call=depends.dependency,
         scope=depends.scope,
         concurrency=depends._concurrency,
+        sync_mode=depends.sync_mode,
         own_oauth_scopes=_declared_scopes(depends),
     )
 

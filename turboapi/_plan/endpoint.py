@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Protocol, cast
 
@@ -30,15 +31,17 @@ from turboapi._plan.dependencies import (
     is_coroutine_callable,
     is_gen_callable,
 )
+from turboapi._plan.dispatch import dispatch_for
 from turboapi._plan.fields import ModelField, Undefined
 from turboapi._plan.forms import FormLimits
 from turboapi._plan.result import ResultRoute, make_dumper, make_responder, passes_plain_trees, render_json
 from turboapi._plan.streams import make_event_streamer, make_line_streamer, make_raw_streamer
-from turboapi._speedups import Argument, Call, Endpoint, Hooks, Visit
+from turboapi._speedups import Argument, Call, Dispatch, Endpoint, Hooks, Visit
 from turboapi.background import BackgroundTasks
 from turboapi.concurrency import (
+    WorkerPlace,
     asynccontextmanager_with_shielded_exit,
-    contextmanager_in_threadpool,
+    contextmanager_in_threads,
     contextmanager_with_concurrency_limit,
     run_in_threadpool,
 )
@@ -53,6 +56,7 @@ from turboapi.exceptions import (
 from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
 from turboapi.security.oauth2 import SecurityScopes
+from turboapi.types import SyncMode
 
 __all__ = [
     "DIRECT",
@@ -86,10 +90,15 @@ class EndpointRoute(ResultRoute, Protocol):
 
     body_field: ModelField | None
     strict_content_type: Any
+    sync_mode: SyncMode | DefaultPlaceholder
     is_sse_stream: bool
     is_json_stream: bool
     dependency_overrides_provider: Any
     _embed_body_fields: bool
+
+
+RunInThread = Callable[..., Awaitable[Any]]
+"""`run(func, *args)`: in a worker thread."""
 
 
 def _new_response() -> Response:
@@ -106,6 +115,7 @@ def _open_generator(
     limit: Any,
     request: Request,
     stack: AsyncExitStack,
+    run_in_thread: RunInThread,
 ) -> Any:
     """Return the async context manager of a dependency with yield."""
     manager: Any
@@ -114,7 +124,7 @@ def _open_generator(
             asynccontextmanager(func)(**values), _cleanup_scope(request.scope)
         )
     else:
-        manager = contextmanager_in_threadpool(contextmanager(func)(**values))
+        manager = contextmanager_in_threads(contextmanager(func)(**values), run_in_thread)
     return manager if limit is None else contextmanager_with_concurrency_limit(manager, limit())
 
 
@@ -129,10 +139,14 @@ def _cleanup_scope(scope: Any) -> CancelScope:
 
 
 async def _run_limited(
-    semaphore: AbstractAsyncContextManager[Any], is_async: bool, func: Callable[..., Any], values: dict[str, Any]
+    semaphore: AbstractAsyncContextManager[Any],
+    is_async: bool,
+    func: Callable[..., Any],
+    values: dict[str, Any],
+    run_in_thread: RunInThread,
 ) -> Any:
     async with semaphore:
-        return await (func(**values) if is_async else run_in_threadpool(func, **values))
+        return await (func(**values) if is_async else run_in_thread(partial(func, **values)))
 
 
 async def _run_with_stack(key: str, exchange: Any, func: Callable[..., Awaitable[None]], *args: Any) -> None:
@@ -170,6 +184,7 @@ HOOKS = Hooks(
     new_response=_new_response,
     new_background=BackgroundTasks,
     run_in_thread=run_in_threadpool,
+    new_place=WorkerPlace,
     run_limited=_run_limited,
     run_with_stack=_run_with_stack,
     run_and_close=_run_and_close,
@@ -217,15 +232,19 @@ def _freeze(route: EndpointRoute, history: OverridesHistory, form_limits: FormLi
     embed = route._embed_body_fields
     facts = body_facts(get_flat_body_params(dependant), embed)
     decode = facts.decode if dependant.body_params and not style.exact else None
-    visits, subs = _visits(dependant, history, embed, style)
+    sync_mode = _value_of(route.sync_mode)
+    plan = _Plan(history, embed, style, sync_mode)
+    subs = plan.walk(dependant)
+    mode = _COLLECT if style.collects else _mode(dependant.call)
+    dispatch, sources = plan.dispatch(dependant.call, mode, sync_mode, subs)
     has_body = route.body_field is not None or style.load_body is not None
     body_kind = _NO_BODY if not has_body else _DIRECT_BODY if decode else _EXACT_BODY
     result_kind, result = style.result(route)
     return Endpoint(
         hooks=style.hooks,
         call=_call(dependant, subs, embed, style, direct_body=facts.field if decode else None),
-        mode=_COLLECT if style.collects else _mode(dependant.call),
-        visits=visits,
+        mode=mode,
+        visits=plan.visits,
         body_kind=body_kind,
         decode=decode,
         load_body=style.load_body or _loader(route, facts, form_limits),
@@ -244,6 +263,8 @@ def _freeze(route: EndpointRoute, history: OverridesHistory, form_limits: FormLi
         provider=route.dependency_overrides_provider,
         overrides=history[-1][1] if history else None,
         overridden=_overrider(route, history, form_limits, style),
+        dispatch=dispatch,
+        sources=sources or (),
     )
 
 
@@ -282,42 +303,88 @@ def _mode(func: Callable[..., Any]) -> int:
 # --- parameters and dependencies -----------------------------------------------------------------------------------
 
 
-def _visits(
-    dependant: Dependant, history: OverridesHistory, embed: bool, style: Style
-) -> tuple[list[Visit], list[tuple[str | None, int]]]:
-    """Return the steps that produce every dependency, and for each of the route's own its name and step."""
-    visits: list[Visit] = []
-    first: dict[Any, int] = {}
+Subs = list[tuple[str | None, int]]
+"""The dependencies of a callable: the parameter that takes the value, if one does, and the visit that produces it."""
+Sources = tuple[Dispatch, ...]
+"""The records of the plain functions that a value comes from, directly or not."""
 
-    def walk(parent: Dependant) -> list[tuple[str | None, int]]:
-        subs: list[tuple[str | None, int]] = []
+
+class _Plan:
+    """The steps that produce every dependency of a route."""
+
+    def __init__(self, history: OverridesHistory, embed: bool, style: Style, sync_mode: SyncMode) -> None:
+        self.history = history
+        self.embed = embed
+        self.style = style
+        self.sync_mode = sync_mode
+        self.visits: list[Visit] = []
+        self.first: dict[Any, int] = {}
+        self.origins: list[Sources | None] = []
+        """For each visit where its value comes from; None if that ties it to worker threads."""
+
+    def walk(self, parent: Dependant) -> Subs:
+        """Add the visits for all dependencies of `parent`; return the name and the visit of each of its own."""
+        subs: Subs = []
         for declared in parent.dependencies:
-            overrides = next((found for done, found in reversed(history) if done <= len(visits)), None)
+            overrides = next((found for done, found in reversed(self.history) if done <= len(self.visits)), None)
             try:
                 used = _override(declared, overrides) if overrides else declared
             except RecursionError:  # overrides that need each other: no step would ever be the last
                 raise
             except Exception:
-                subs.append((declared.name, len(visits)))
-                visits.append(_refusal(declared, overrides, style))
-                continue
-            sub_subs = walk(used)
-            key = get_cache_key(declared)
-            assert used.call is not None
-            visits.append(
-                Visit(
-                    call=_call(used, sub_subs, embed, style),
-                    mode=_mode(used.call),
-                    reuse=first.get(key, -1) if declared.use_cache else -1,
-                    function_scope=declared.scope == "function",
-                    limit=None if used.concurrency is None else used.concurrency.get_semaphore,
-                )
-            )
-            first.setdefault(key, len(visits) - 1)
-            subs.append((declared.name, len(visits) - 1))
+                self._add(_refusal(declared, overrides, self.style), ())
+            else:
+                self._visit(declared, used)
+            subs.append((declared.name, len(self.visits) - 1))
         return subs
 
-    return visits, walk(dependant)
+    def _add(self, visit: Visit, origin: Sources | None) -> None:
+        self.visits.append(visit)
+        self.origins.append(origin)
+
+    def _visit(self, declared: Dependant, used: Dependant) -> None:
+        subs = self.walk(used)
+        key = get_cache_key(declared)
+        assert used.call is not None
+        mode = _mode(used.call)
+        reuse = self.first.get(key, -1) if declared.use_cache else -1
+        sync_mode = "thread" if used.concurrency is not None else used.sync_mode or self.sync_mode
+        dispatch, sources = self.dispatch(used.call, mode, sync_mode, subs)
+        visit = Visit(
+            call=_call(used, subs, self.embed, self.style),
+            mode=mode,
+            reuse=reuse,
+            function_scope=declared.scope == "function",
+            limit=None if used.concurrency is None else used.concurrency.get_semaphore,
+            dispatch=dispatch,
+            sources=sources or (),
+        )
+        self.first.setdefault(key, len(self.visits))
+        self._add(visit, self.origins[reuse] if reuse >= 0 else _origin(mode, dispatch, sources))
+
+    def dispatch(
+        self, call: Callable[..., Any], mode: int, sync_mode: SyncMode, subs: Subs
+    ) -> tuple[Dispatch | None, Sources | None]:
+        """Return the record of a callable that may be called inline, and where its dependencies' values come from.
+
+        What a generator yields is given back later, such as a connection to its pool. Whoever waits for one on the loop
+        would keep the others from doing so. So what is made of it stays in the threads.
+        """
+        origins = [self.origins[index] for name, index in subs if name is not None]
+        sources: Sources | None = ()
+        for origin in origins:
+            sources = None if sources is None or origin is None else (*sources, *origin)
+        if mode != _THREAD or (sources is None and sync_mode == "auto"):
+            return None, sources
+        return dispatch_for(call, sync_mode), () if sync_mode == "inline" else sources
+
+
+def _origin(mode: int, dispatch: Dispatch | None, sources: Sources | None) -> Sources | None:
+    if mode >= _ASYNC_GENERATOR or sources is None:
+        return None
+    if mode == _ASYNC:
+        return sources
+    return None if dispatch is None else (dispatch, *sources)
 
 
 def _override(declared: Dependant, overrides: Mapping[Any, Any]) -> Dependant:
@@ -329,6 +396,7 @@ def _override(declared: Dependant, overrides: Mapping[Any, Any]) -> Dependant:
         parent_oauth_scopes=get_oauth_scopes(declared),
         scope=declared.scope,
         concurrency=declared.concurrency,
+        sync_mode=declared.sync_mode,
     )
 
 
@@ -342,12 +410,12 @@ def _refusal(declared: Dependant, overrides: Mapping[Any, Any] | None, style: St
         _override(declared, overrides or {})
 
     call = _call(Dependant(call=refuse), [], embed=False, style=style)
-    return Visit(call=call, mode=_ASYNC, reuse=-1, function_scope=False, limit=None)
+    return Visit(call=call, mode=_ASYNC, reuse=-1, function_scope=False, limit=None, dispatch=None, sources=())
 
 
 def _call(
     dependant: Dependant,
-    subs: list[tuple[str | None, int]],
+    subs: "Subs",
     embed: bool,
     style: Style,
     direct_body: ModelField | None = None,

@@ -44,7 +44,7 @@ from turboapi.telemetry._api import (
     _validation_failed,
     get_telemetry_data,
 )
-from turboapi.types import DependencyCacheKey, IncEx
+from turboapi.types import DependencyCacheKey, IncEx, SyncMode
 from turboapi.websockets import WebSocket
 
 __all__ = [
@@ -77,6 +77,7 @@ class HandlerRoute:
     response_model_exclude_none: bool = False
     dependency_overrides_provider: Any = None
     strict_content_type: bool | DefaultPlaceholder = field(default_factory=lambda: Default(True))
+    sync_mode: SyncMode | DefaultPlaceholder = "thread"
     stream_item_field: ModelField | None = None
     is_json_stream: bool = False
     is_sse_stream: bool = False
@@ -159,6 +160,7 @@ _SOLVING = Style(
         new_response=HOOKS.new_response,
         new_background=HOOKS.new_background,
         run_in_thread=HOOKS.run_in_thread,
+        new_place=HOOKS.new_place,
         run_limited=HOOKS.run_limited,
         run_with_stack=_run_with_present_stack,
         run_and_close=HOOKS.run_and_close,

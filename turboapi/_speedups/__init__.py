@@ -9,6 +9,7 @@ One request goes down this list::
     router          method and path -> route and path values
     arguments       texts of path, query, headers, cookies -> values   (query, convert, headers)
     dependencies    the steps that call what the handler depends on
+    dispatch        plain functions: in a worker thread, or at once
                   HANDLER
     serialize       result -> JSON
     writer        status, headers, body -> bytes
@@ -24,6 +25,7 @@ try:
     from turboapi._speedups.arguments import Argument, Call
     from turboapi._speedups.asgi import AsgiExchange, answer
     from turboapi._speedups.dependencies import Visit
+    from turboapi._speedups.dispatch import Dispatch
     from turboapi._speedups.endpoint import (
         Endpoint,
         Hooks,
@@ -57,6 +59,7 @@ __all__ = [
     "BrokenFrame",
     "Call",
     "Channel",
+    "Dispatch",
     "DispatchLayer",
     "Endpoint",
     "Entry",

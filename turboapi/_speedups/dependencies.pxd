@@ -1,8 +1,9 @@
 from turboapi._speedups.arguments cimport Call
+from turboapi._speedups.dispatch cimport Dispatch
 
 cdef enum:
     MODE_ASYNC = 0          # a coroutine function
-    MODE_THREAD = 1         # a plain function: a worker thread
+    MODE_THREAD = 1         # a plain function: a worker thread, or inline
     MODE_ASYNC_GENERATOR = 2
     MODE_GENERATOR = 3
     MODE_COLLECT = 4        # of an endpoint: it is not called, the result is what it would be called with
@@ -14,3 +15,5 @@ cdef class Visit:
     cdef readonly Py_ssize_t reuse      # the visit whose value this one takes over, or -1: call it
     cdef readonly bint function_scope   # a generator's exit code runs before the response is sent
     cdef readonly object limit          # () -> async context manager around the call, or None
+    cdef readonly Dispatch dispatch     # of a plain function that may be called inline, or None
+    cdef readonly tuple sources         # the dispatches of the plain functions whose values it is given

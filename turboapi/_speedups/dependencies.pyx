@@ -10,9 +10,13 @@ switched off) takes that value over; its sub-dependencies and parameters are vis
 cdef class Visit:
     """One step: call the dependency, or take over an earlier visit's value."""
 
-    def __init__(self, *, Call call, int mode, Py_ssize_t reuse, bint function_scope, object limit):
+    def __init__(
+        self, *, Call call, int mode, Py_ssize_t reuse, bint function_scope, object limit, Dispatch dispatch, tuple sources,
+    ):
         self.call = call
         self.mode = mode
         self.reuse = reuse
         self.function_scope = function_scope
         self.limit = limit
+        self.dispatch = dispatch
+        self.sources = sources

@@ -1,4 +1,5 @@
 from turboapi._speedups.arguments cimport Call
+from turboapi._speedups.dispatch cimport Dispatch
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.router cimport Router
 
@@ -20,10 +21,11 @@ cdef class Hooks:
     cdef readonly tuple native_calls        # the `__call__` of Response classes that are sent without being called
     cdef readonly object new_response       # () -> Response to be injected: no status, no content-length
     cdef readonly object new_background     # () -> BackgroundTasks
-    cdef readonly object run_in_thread      # (func, **values) -> awaitable
-    cdef readonly object open_generator     # (func, values, is_async, limit, request) -> async context manager
+    cdef readonly object run_in_thread      # (func, *args) -> awaitable
+    cdef readonly object new_place          # () -> object with `run`, the same for one request, and `leave`
+    cdef readonly object open_generator     # (func, values, is_async, limit, request, stack, run_in_thread) -> async context manager
     cdef readonly object undefined          # the body of a request without one
-    cdef readonly object run_limited        # (semaphore, is_async, func, values) -> awaitable
+    cdef readonly object run_limited        # (semaphore, is_async, func, values, run_in_thread) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
     cdef readonly object finish_reading     # (awaitable of the body, exchange) -> awaitable, which raises what to answer
     cdef readonly object run_and_close      # (coroutine, exchange) -> awaitable that closes the exchange's open files
@@ -37,6 +39,8 @@ cdef class Outcome:
     cdef object response                    # the injected Response, if somebody asked for it
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
+    cdef object loop                        # the running one, if somebody has asked
+    cdef object place                       # the request's own among the worker threads, if it keeps one
     cdef object reply                       # or: the Response to send
     cdef tuple paused                       # how far `_produce` has got without the exit stacks that it needs by now
 
@@ -48,6 +52,7 @@ cdef class Endpoint:
     cdef readonly list visits
     cdef readonly bint needs_stack          # some visit is a generator, or the result wants the exit stack
     cdef readonly bint needs_function_stack
+    cdef readonly bint has_generators       # some visit is a generator
     cdef readonly bint closes_files         # forms: uploaded files are open until the very end
     cdef readonly bint simple               # no visits, no injections, no exact body or result
     cdef readonly int body_kind
@@ -67,7 +72,14 @@ cdef class Endpoint:
     cdef readonly object overrides          # the overrides for which this one was made, None: not for any
     cdef readonly object overridden         # (done) -> the Endpoint for the present overrides, from that visit on
 
+    cdef readonly Dispatch dispatch         # of a plain function that may be called inline, or None
+    cdef readonly tuple sources             # the dispatches of the plain functions whose values it is given
+    cdef object finish                      # RESULT_MODEL: (result, exchange) -> JSON bytes, right behind the handler
+
     cdef object run(self, Exchange exchange)
+    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Outcome outcome)
+    cdef object _thread_runner(self, Outcome outcome)
+    cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1
     cdef object _simple_values(self, Exchange exchange)
     cdef bint has_json_type(self, Exchange exchange)
     cdef object _decode(self, Exchange exchange)

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from turboapi._speedups.arguments import Call
 from turboapi._speedups.dependencies import Visit
+from turboapi._speedups.dispatch import Dispatch
 from turboapi._speedups.request import Exchange
 from turboapi._speedups.router import Router
 
@@ -27,6 +28,7 @@ class Hooks:
         new_response: Callable[[], Any],
         new_background: Callable[[], Any],
         run_in_thread: Callable[..., Awaitable[Any]],
+        new_place: Callable[[], Any],
         run_limited: Callable[..., Awaitable[Any]],
         run_with_stack: Callable[..., Awaitable[Any]],
         run_and_close: Callable[..., Awaitable[Any]],
@@ -40,8 +42,10 @@ class Hooks:
         new_response: the response that a handler may ask for: no status, no content-length.
         new_background: the background tasks that a handler may ask for.
         undefined: the body of a request without one.
-        run_in_thread: (func, **values) -> awaitable of its result.
-        run_limited: (semaphore, is_async, func, values) -> awaitable of its result.
+        run_in_thread: (func, *args) -> awaitable of its result.
+        new_place: an object whose `run` is such a function for one request, which waits for a worker only once, and
+            `leave` ends that. Requests with generators among their dependencies have one.
+        run_limited: (semaphore, is_async, func, values, run_in_thread) -> awaitable of its result.
         run_with_stack: (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args).
         run_and_close: (coroutine, exchange) -> awaitable that closes the exchange's open files at the end.
         open_generator: makes an async context manager of a generator dependency.
@@ -68,6 +72,8 @@ class Hooks:
     def new_background(self) -> Callable[[], Any]: ...
     @property
     def run_in_thread(self) -> Callable[..., Awaitable[Any]]: ...
+    @property
+    def new_place(self) -> Callable[[], Any]: ...
     @property
     def open_generator(self) -> Callable[..., Any]: ...
     @property
@@ -115,6 +121,8 @@ class Endpoint:
         provider: Any,
         overrides: Mapping[Any, Any] | None,
         overridden: Callable[[int], Endpoint] | None,
+        dispatch: Dispatch | None,
+        sources: tuple[Dispatch, ...],
     ) -> None:
         """A route.
 
@@ -133,6 +141,7 @@ class Endpoint:
         provider: has `dependency_overrides`; while they are not empty, `overridden(0)` answers instead.
         overrides: those for which this endpoint was made, if any.
         overridden: (done) -> the endpoint for the present overrides, whose first `done` visits are those of this one.
+        dispatch, sources: of the handler, as in `dependencies.Visit`.
         """
 
     @property
@@ -149,6 +158,8 @@ class Endpoint:
 
     @property
     def needs_function_stack(self) -> bool: ...
+    @property
+    def has_generators(self) -> bool: ...
     @property
     def closes_files(self) -> bool: ...
     @property
@@ -187,6 +198,10 @@ class Endpoint:
     def overrides(self) -> Mapping[Any, Any] | None: ...
     @property
     def overridden(self) -> Callable[[int], Endpoint] | None: ...
+    @property
+    def dispatch(self) -> Dispatch | None: ...
+    @property
+    def sources(self) -> tuple[Dispatch, ...]: ...
 
 class Site:
     """A frozen application: finds the endpoint of an exchange and runs it."""

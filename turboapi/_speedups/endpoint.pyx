@@ -15,9 +15,11 @@ import asyncio
 import gc
 import logging
 import sys
+from asyncio import _get_running_loop as get_running_loop
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
 from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_THREAD, Visit
+from turboapi._speedups.dispatch cimport Dispatch
 from turboapi._speedups.headers cimport find_header
 from turboapi._speedups.request cimport Exchange
 from turboapi._speedups.router cimport Match, Router
@@ -53,7 +55,7 @@ cdef class Hooks:
     """What the pipeline calls upward; made once by the definition layer."""
 
     def __init__(
-        self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, run_limited,
+        self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, new_place, run_limited,
         run_with_stack, run_and_close, open_generator, finish_reading,
     ):
         self.request_class = request_class
@@ -64,6 +66,7 @@ cdef class Hooks:
         self.new_response = new_response
         self.new_background = new_background
         self.run_in_thread = run_in_thread
+        self.new_place = new_place
         self.run_limited = run_limited
         self.run_with_stack = run_with_stack
         self.run_and_close = run_and_close
@@ -103,14 +106,15 @@ cdef class Endpoint:
         self, *, Hooks hooks, Call call, int mode, list visits, int body_kind, object decode, object load_body,
         bint needs_body, bint lax_content_type, int result_kind, object dump, object render, bint plain_first, object make_response,
         bint needs_stack, bint closes_files, int status, object route, object invalid, object provider, object overrides,
-        object overridden,
+        object overridden, Dispatch dispatch, tuple sources,
     ):
         self.hooks = hooks
         self.call = call
         self.mode = mode
         self.visits = visits
         generators = [visit for visit in visits if (<Visit> visit).mode >= MODE_ASYNC_GENERATOR]
-        self.needs_stack = needs_stack or bool(generators)
+        self.has_generators = bool(generators)
+        self.needs_stack = needs_stack or self.has_generators
         self.needs_function_stack = any((<Visit> visit).function_scope for visit in generators)
         self.closes_files = closes_files
         self.body_kind = body_kind
@@ -129,6 +133,9 @@ cdef class Endpoint:
         self.provider = provider
         self.overrides = overrides
         self.overridden = overridden
+        self.dispatch = dispatch
+        self.sources = sources
+        self.finish = None if result_kind != RESULT_MODEL or plain_first else self._dump_unless_response
         self.simple = (
             not visits and not call.injections and body_kind != BODY_EXACT and mode <= MODE_THREAD
             and result_kind != RESULT_EXACT and not needs_stack
@@ -161,8 +168,8 @@ cdef class Endpoint:
                     outcome = Outcome.__new__(Outcome)
                     if endpoint.mode == MODE_ASYNC:
                         outcome.result = await endpoint.call.invoke(values)
-                    else:
-                        outcome.result = await endpoint._in_thread(endpoint.call.keywords(values), outcome, exchange)
+                    elif not endpoint._call_inline(endpoint.call, values, outcome, exchange):
+                        await endpoint._in_thread(endpoint.call, values, outcome, exchange)
                     endpoint._prepare(exchange, outcome)
                     pending = endpoint._send(exchange, outcome)
                     if pending is not None:
@@ -222,14 +229,16 @@ cdef class Endpoint:
         if outcome is None:
             outcome = Outcome.__new__(Outcome)
             if self.needs_function_stack:
-                await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
+                await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce_in_place, outcome, stack)
+            elif self.has_generators:
+                await self._produce_in_place(stack, exchange, outcome, stack)
             else:
                 await self._produce(stack, exchange, outcome, stack)
         if outcome.paused is not None:
             if stack is None:
                 await self.hooks.run_with_stack("fastapi_inner_astack", exchange, self._answer_in_full, outcome)
                 return
-            await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce, outcome, stack)
+            await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce_in_place, outcome, stack)
         pending = self._send(exchange, outcome)
         if pending is not None:
             await pending
@@ -237,6 +246,18 @@ cdef class Endpoint:
             pending = exchange.settle()
             if pending is not None:
                 await pending
+
+    async def _produce_in_place(self, function_stack, Exchange exchange, Outcome outcome, stack):
+        """The same as `_produce`, with a place of its own among the worker threads.
+
+        What a generator yields may be something that others wait for in the threads, such as a connection. This request
+        must not wait for them then.
+        """
+        outcome.place = self.hooks.new_place()
+        try:
+            await self._produce(function_stack, exchange, outcome, stack)
+        finally:
+            outcome.place.leave()
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """Body, dependencies, arguments, handler, serialization.
@@ -278,11 +299,15 @@ cdef class Endpoint:
                 results[index] = results[visit.reuse]
                 continue
             self._inject(visit.call, exchange, values, outcome)
-            if visit.mode == MODE_ASYNC and visit.limit is None:
+            loop = self._inline_loop(visit.dispatch, visit.sources, outcome)
+            if loop is not None:
+                results[index] = visit.dispatch.call_inline(loop, visit.call, values, None, exchange)
+            elif visit.mode == MODE_ASYNC and visit.limit is None:
                 results[index] = await visit.call.invoke(values)
             else:
                 results[index] = await self._visit(
-                    visit, values, exchange, function_stack if visit.function_scope else stack
+                    visit, values, exchange, function_stack if visit.function_scope else stack,
+                    self._thread_runner(outcome),
                 )
             if overrides is not None and plan._has_other_overrides(overrides):
                 plan = plan.overridden(index + 1)
@@ -291,6 +316,8 @@ cdef class Endpoint:
                 if (plan.needs_stack and stack is None) or (plan.needs_function_stack and function_stack is stack):
                     outcome.paused = (plan, results, failed, index, body, parsed)
                     return
+        if outcome.place is not None and self.mode != MODE_THREAD:
+            outcome.place.leave()
         if self.mode == MODE_COLLECT:
             result = await self._collect(call, exchange, results, failed, outcome, parsed)
             outcome.reply = await self.make_response(
@@ -309,7 +336,8 @@ cdef class Endpoint:
         if self.mode == MODE_ASYNC:
             outcome.result = await call.invoke(values)
         elif self.mode == MODE_THREAD:
-            outcome.result = await self._in_thread(call.keywords(values), outcome, exchange)
+            if not plan._call_inline(call, values, outcome, exchange):
+                await plan._in_thread(call, values, outcome, exchange)
         else:
             outcome.result = call.func(**call.keywords(values))  # a generator: `make_response` streams it
         if self.result_kind == RESULT_EXACT and not isinstance(outcome.result, self.hooks.response_types):
@@ -346,28 +374,62 @@ cdef class Endpoint:
                 values[call.names.index(name)] = value
         return values
 
-    async def _visit(self, Visit visit, list values, Exchange exchange, stack):
+    async def _visit(self, Visit visit, list values, Exchange exchange, stack, run_in_thread):
         """Call a dependency that is not a plain coroutine function."""
         cdef Call call = visit.call
         if visit.mode >= MODE_ASYNC_GENERATOR:
             return await stack.enter_async_context(
                 self.hooks.open_generator(
                     call.func, call.keywords(values), visit.mode == MODE_ASYNC_GENERATOR, visit.limit,
-                    exchange.get_request(self.hooks.request_class), stack,
+                    exchange.get_request(self.hooks.request_class), stack, run_in_thread,
                 )
             )
         if visit.limit is not None:
-            return await self.hooks.run_limited(visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values))
-        return await self.hooks.run_in_thread(call.func, **call.keywords(values))
+            return await self.hooks.run_limited(
+                visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values), run_in_thread,
+            )
+        if visit.dispatch is not None and visit.dispatch.adaptive:
+            return await run_in_thread(visit.dispatch.measured, call.func, call.keywords(values))
+        return await run_in_thread(_call, call.func, call.keywords(values))
 
-    async def _in_thread(self, dict keywords, Outcome outcome, Exchange exchange):
-        """Run a plain function in a worker thread, and the validation of its result with it: that may block as well."""
-        if self.result_kind != RESULT_MODEL or self.plain_first:
-            return await self.hooks.run_in_thread(self.call.func, **keywords)
-        result, outcome.body = await self.hooks.run_in_thread(
-            _call_and_dump, self.call.func, keywords, self.hooks.response_types, self.dump, exchange
-        )
-        return result
+    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Outcome outcome):
+        """The running loop, if a plain function is to be called on it; None: in a thread. That is always so under trio."""
+        if dispatch is None or not dispatch.is_inline(sources):
+            return None
+        if outcome.loop is None:
+            outcome.loop = get_running_loop()  # PERF: a system call
+        return outcome.loop
+
+    cdef object _thread_runner(self, Outcome outcome):
+        return self.hooks.run_in_thread if outcome.place is None else outcome.place.run
+
+    cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1:
+        """Call a plain function on the loop, if that is where it is called now."""
+        cdef object loop = self._inline_loop(self.dispatch, self.sources, outcome)
+        if loop is None:
+            return False
+        outcome.result = self.dispatch.call_inline(loop, call, values, self.finish, exchange)
+        if self.finish is not None:
+            outcome.result, outcome.body = outcome.result
+        return True
+
+    async def _in_thread(self, Call call, list values, Outcome outcome, Exchange exchange):
+        """Call a plain function in a worker thread, and validate its result there, too: that may block as well."""
+        cdef object run_in_thread = self._thread_runner(outcome)
+        cdef object func = call.func
+        cdef dict keywords = call.keywords(values)
+        if self.finish is not None:
+            keywords = {"func": func, "keywords": keywords, "finish": self.finish, "exchange": exchange}
+            func = _call_and_finish
+        if self.dispatch is not None and self.dispatch.adaptive:
+            outcome.result = await run_in_thread(self.dispatch.measured, func, keywords)
+        else:
+            outcome.result = await run_in_thread(_call, func, keywords)
+        if self.finish is not None:
+            outcome.result, outcome.body = outcome.result
+
+    def _dump_unless_response(self, result, exchange):
+        return None if isinstance(result, self.hooks.response_types) else self.dump(result, exchange)
 
     cdef int _inject(self, Call call, Exchange exchange, list values, Outcome outcome) except -1:
         """Fill the slots of the framework's own objects."""
@@ -455,9 +517,13 @@ async def reply(Hooks hooks, Exchange exchange, response):
         await _then(None, exchange.settle(), response.background)
 
 
-def _call_and_dump(func, keywords, response_types, dump, exchange):
+def _call(func, keywords):
+    return func(**keywords)
+
+
+def _call_and_finish(func, keywords, finish, exchange):
     result = func(**keywords)
-    return result, None if isinstance(result, response_types) else dump(result, exchange)
+    return result, finish(result, exchange)
 
 
 async def _then(pending, settled, background):
