@@ -40,8 +40,8 @@ class Option:
 
     `type` is `str`, `int`, `float` or `bool`; `choices` is empty unless the field is a `Literal`. An `optional` one may
     be None, `many` is for a tuple of values, which `separator` parts in an environment variable.
-    `cli` is the name of the flag where that is not the option's; `protocol` says that the option belongs to a
-    connection and is handed on to the compiled protocol.
+    `cli` is the name of the flag where that is not the option's, `usual_env` a variable beside ours that hosting
+    platforms set; `protocol` says that the option belongs to a connection and is handed on to the compiled protocol.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Option:
     optional: bool = False
     many: bool = False
     separator: str = ","
+    usual_env: str = ""
 
     @property
     def flag(self) -> str:
@@ -142,6 +143,7 @@ def option(default: Any, help: str, group: str, metavar: str = "", **rules: Any)
 
 _APPLICATION = "application"
 _NETWORK = "network"
+_WORKERS = "workers"
 _RELOAD = "reload"
 _LOGGING = "logging"
 _TIMEOUTS = "timeouts in seconds (0: no limit, or no waiting at the end)"
@@ -169,6 +171,11 @@ class ServerConfig:
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
+    workers: int = option(
+        1, "processes that serve", _WORKERS, "N", minimum=1, maximum=1024, usual_env="WEB_CONCURRENCY"
+    )
+    preload: bool = option(False, "import APP once, for all workers", _WORKERS)
+
     reload: bool = option(False, "start anew when files change", _RELOAD)
     reload_dir: tuple[str, ...] = option((), "directory to watch", _RELOAD, "DIR")
     reload_include: tuple[str, ...] = option((), "files to watch beside *.py", _RELOAD, "GLOB")
@@ -185,10 +192,15 @@ class ServerConfig:
     timeout_body: float = option(60.0, "between two pieces of a body", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
 
+    timeout_worker_healthcheck: float = option(
+        30.0, "until a worker that is stuck is killed", _TIMEOUTS, "S", minimum=0
+    )
+
     limit_concurrency: int = option(
         0, "connections at once, then 503; 0 for all", _LIMITS, "N", minimum=0, protocol=True
     )
     limit_max_requests: int = option(0, "requests, then stop; 0 to go on", _LIMITS, "N", minimum=0)
+    limit_max_requests_jitter: int = option(0, "up to so many more, at random", _LIMITS, "N", minimum=0)
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)
     limit_header_size: int = option(65536, "of all headers together", _LIMITS, "BYTES", minimum=1, protocol=True)
     limit_header_count: int = option(128, "of headers in one request", _LIMITS, "N", minimum=1, protocol=True)
@@ -307,11 +319,12 @@ def _from_environment(environ: Mapping[str, str], given: Mapping[str, Any]) -> d
     """Values of the variables that are set, but for options that are given anyway."""
     values = {}
     for each in options():
-        if each.name not in given and each.env in environ:
+        variable = next((name for name in (each.env, each.usual_env) if name in environ), None)
+        if each.name not in given and variable is not None:
             try:
-                values[each.name] = each.parse(environ[each.env])
+                values[each.name] = each.parse(environ[variable])
             except ValueError as exc:
-                raise ConfigError(f"{each.env} {exc}") from None
+                raise ConfigError(f"{variable} {exc}") from None
     return values
 
 

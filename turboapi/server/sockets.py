@@ -5,7 +5,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from typing import Any, Self
 
 from turboapi.server.config import ServerConfig
@@ -13,6 +14,8 @@ from turboapi.server.lifespan import StartupError
 from turboapi.server.logging import format_address
 
 UNIX_MODE = 0o666  # a proxy in front of us usually runs as another user
+# Only Linux spreads connections over the sockets that share a port.
+_SPREADS = sys.platform == "linux"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 # "localhost" names ::1 also on machines without IPv6; one address of several may be missing.
 _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
@@ -25,6 +28,29 @@ def open_sockets(config: ServerConfig) -> list[socket.socket]:
     if config.uds is not None:
         return [bind_path(config.uds)]
     return bind(config.host, config.port)
+
+
+def open_groups(config: ServerConfig) -> list[list[socket.socket]]:
+    """As `open_sockets`, one group for each of `config.workers`, over which the kernel spreads the connections.
+
+    It is a single group for all of them where the kernel does not, and for a path or an inherited socket.
+    """
+    groups = [open_sockets(config)]
+    if config.uds is not None or config.fd is not None or not _SPREADS:
+        return groups
+    with contextlib.ExitStack() as opened:
+        for sock in groups[0]:
+            opened.enter_context(sock)
+            # NOTE: only now, so that a port on which somebody else listens is not shared with them by mistake.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for _ in range(config.workers - 1):
+            group = []
+            for sock in groups[0]:
+                with explained(name_of(sock)):
+                    group.append(opened.enter_context(_bound(sock.family, sock.getsockname(), shared=True)))
+            groups.append(group)
+        opened.pop_all()
+    return groups
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -51,13 +77,15 @@ def bind(host: str, port: int) -> list[socket.socket]:
         return sockets
 
 
-def _bound(family: int, address: tuple[Any, ...]) -> socket.socket:
+def _bound(family: int, address: tuple[Any, ...], *, shared: bool = False) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # the IPv4 addresses get sockets of their own
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
     except BaseException:
         sock.close()
@@ -138,3 +166,18 @@ def name_of(sock: socket.socket) -> str:
     if sock.family in (socket.AF_INET, socket.AF_INET6):
         return f"http://{format_address(address[0], address[1])}"
     return f"unix socket {address}" if isinstance(address, str) else f"socket {address!r}"
+
+
+def port_of(sockets: Iterable[socket.socket]) -> int:
+    """The port that they are bound to. LookupError when there is none."""
+    for sock in sockets:
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            return int(sock.getsockname()[1])
+    raise LookupError("the server listens on no port")
+
+
+def urls_of(sockets: Iterable[socket.socket], config: ServerConfig | None = None) -> list[str]:
+    """Where a server is reached: under the host name of `config` if its sockets are bound to that, or else theirs."""
+    if config is not None and config.uds is None and config.fd is None:
+        return [f"http://{format_address(config.host, port_of(sockets))}"]
+    return [name_of(sock) for sock in sockets]

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import signal
 import socket
 import sys
@@ -30,8 +31,8 @@ from turboapi._speedups import Hub, Settings, Site
 from turboapi.server.config import ServerConfig
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
-from turboapi.server.logging import AccessLog, configure_logging, format_address
-from turboapi.server.sockets import explained, name_of, open_sockets
+from turboapi.server.logging import AccessLog, configure_logging
+from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
 from turboapi.server.websocket import open_websockets
 from turboapi.types import ASGIApp
 
@@ -64,7 +65,7 @@ class Server:
         self._force = _Flag()
         self._cut_off = False
         self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._listeners: dict[socket.socket, asyncio.AbstractServer] = {}
 
     @property
     def should_exit(self) -> bool:
@@ -90,10 +91,7 @@ class Server:
     @property
     def port(self) -> int:
         """The port really listened on, once `started`. LookupError when there is none."""
-        for sock in self._sockets:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                return int(sock.getsockname()[1])
-        raise LookupError("the server listens on no port")
+        return port_of(self._sockets)
 
     def run(self, sockets: Sequence[socket.socket] | None = None) -> int:
         """Serves on an event loop of its own until a signal or `should_exit` stops it, and returns the exit code.
@@ -150,12 +148,12 @@ class Server:
 
     async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
         self._sockets = list(sockets) if sockets is not None else open_sockets(self.config)
-        named = sockets is None and self.config.uds is None and self.config.fd is None
+        urls = urls_of(self._sockets, self.config if sockets is None else None)
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
             if await self._unless_forced(lifespan.startup()):
-                await self._serve_started(lifespan, self._urls(named))
+                await self._serve_started(lifespan, urls)
         finally:
             self._close_sockets()
             await self._end(lifespan)
@@ -168,7 +166,7 @@ class Server:
         hub.start()
         try:
             if not self.should_exit:
-                await self._listen(loop, hub)
+                await self._listen(self._first_sockets(), loop, hub)
                 self._announce(urls)
                 self.started.set()
                 await self._until_stopped(hub)
@@ -176,6 +174,10 @@ class Server:
             await self._close(loop, hub)
             hub.stop()
             access_log.flush()
+
+    def _first_sockets(self) -> Sequence[socket.socket]:
+        """Those to listen on from the beginning."""
+        return self._sockets
 
     def _announce(self, urls: list[str]) -> None:
         for url in urls:
@@ -185,14 +187,20 @@ class Server:
             logger.info("Documentation at %s%s", urls[0], docs)
 
     async def _until_stopped(self, hub: Hub) -> None:
-        limit = self.config.limit_max_requests
-        while limit and not self.should_exit:
+        """Returns when the server is to stop. Tells it when it has answered as many requests as it should."""
+        limit = step = self.config.limit_max_requests
+        limit += random.randint(0, self.config.limit_max_requests_jitter)
+        while step and not self.should_exit:
             if hub.total_requests >= limit:
-                logger.warning("Stopping after %d requests, as limit_max_requests says", hub.total_requests)
-                self.should_exit = True
+                self._on_limit(hub.total_requests)
+                limit += step
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), COUNT_POLL)
         await self._stop.wait()
+
+    def _on_limit(self, count: int) -> None:
+        logger.warning("Stopping after %d requests, as limit_max_requests says", count)
+        self.should_exit = True
 
     def _make_hub(self, loop: asyncio.AbstractEventLoop, lifespan: Lifespan, access_log: AccessLog) -> Hub:
         config = self.config
@@ -203,23 +211,22 @@ class Server:
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
-        backlog = self.config.backlog
-        for sock in self._sockets:
-            # NOTE: uvloop's create_server listens too, but says nothing when that fails.
-            with explained(name_of(sock)):
-                sock.listen(backlog)
-            if sock.family == socket.AF_UNIX:
-                listener = await loop.create_unix_server(hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE)
-            else:
-                listener = await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog)
-            self._listeners.append(listener)
+    async def _listen(self, sockets: Sequence[socket.socket], loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        """Listens on these of the server's sockets, and no longer on others."""
+        for sock in self._listeners.keys() - set(sockets):
+            self._listeners.pop(sock).close()
+        for sock in sockets:
+            if sock not in self._listeners:
+                self._listeners[sock] = await self._listener(sock, loop, hub)
 
-    def _urls(self, named: bool) -> list[str]:
-        """Where the server is reached: under the configured host name, or under the names of given sockets."""
-        if named:
-            return [f"http://{format_address(self.config.host, self.port)}"]
-        return [name_of(sock) for sock in self._sockets]
+    async def _listener(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, hub: Hub) -> asyncio.AbstractServer:
+        backlog = self.config.backlog
+        # NOTE: uvloop's create_server listens too, but says nothing when that fails.
+        with explained(name_of(sock)):
+            sock.listen(backlog)
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE)
+        return await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog)
 
     async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Ends all connections: those that are owed an answer get it, within the time there is."""
@@ -239,7 +246,7 @@ class Server:
             await _idle(hub, ABORT_GRACE)
 
     async def _close_listeners(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
-        for listener in self._listeners:
+        for listener in self._listeners.values():
             listener.close()
         waiting = [client for sock in self._sockets if self._listeners for client in _backlog(sock)]
         self._close_sockets()
