@@ -165,7 +165,8 @@ def test_where_a_server_is_reached():
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         assert urls_of([sock], ServerConfig(host="::1")) == [f"http://[::1]:{port}"]
-        assert urls_of([sock], ServerConfig(fd=3)) == urls_of([sock]) == [f"http://127.0.0.1:{port}"]
+        assert urls_of([sock], ServerConfig(fd=3)) == [f"http://127.0.0.1:{port}"]
+        assert urls_of([sock], ServerConfig(), bound=False) == [f"http://127.0.0.1:{port}"]
 
 
 # --- for several workers ----------------------------------------------------------------------------------------------

@@ -143,6 +143,7 @@ def option(default: Any, help: str, group: str, metavar: str = "", **rules: Any)
 
 _APPLICATION = "application"
 _NETWORK = "network"
+_TLS = "TLS (PEM files)"
 _WORKERS = "workers"
 _RELOAD = "reload"
 _LOGGING = "logging"
@@ -170,6 +171,15 @@ class ServerConfig:
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
+
+    ssl_certfile: str | None = option(None, "certificate, and those that lead to its authority", _TLS, "FILE")
+    ssl_keyfile: str | None = option(None, "its private key, if not in the same file", _TLS, "FILE")
+    ssl_keyfile_password: str | None = option(None, "of the private key", _TLS, "TEXT")
+    ssl_ca_certs: str | None = option(None, "authorities of clients' certificates", _TLS, "FILE")
+    ssl_cert_reqs: int = option(
+        0, "clients' certificates: 0 none, 1 optional, 2 required", _TLS, "N", minimum=0, maximum=2
+    )
+    ssl_ciphers: str | None = option(None, "for TLS 1.2, in OpenSSL's notation", _TLS, "LIST")
 
     workers: int = option(
         1, "processes that serve", _WORKERS, "N", minimum=1, maximum=1024, usual_env="WEB_CONCURRENCY"
@@ -224,6 +234,7 @@ class ServerConfig:
                 raise ConfigError(f"{each.name} {exc}") from None
         _check_paths(self)
         _check_sockets(self)
+        _check_tls(self)
         self.headers()
 
     @classmethod
@@ -277,7 +288,8 @@ def _check_paths(config: ServerConfig) -> None:
         for path in paths:
             if not os.path.isdir(path):
                 raise ConfigError(f"{name} must be a directory, not {path!r}")
-    for name, file in (("env_file", config.env_file), ("log_config", config.log_config)):
+    for name in ("env_file", "log_config", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
+        file = getattr(config, name)
         if file is not None and not os.path.isfile(file):
             raise ConfigError(f"{name} must be a file, not {file!r}")
 
@@ -287,6 +299,14 @@ def _check_sockets(config: ServerConfig) -> None:
         raise ConfigError("uds and fd cannot be used together")
     if config.uds == "":
         raise ConfigError("uds must not be empty")
+
+
+def _check_tls(config: ServerConfig) -> None:
+    given = [name for name in ("ssl_keyfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers") if getattr(config, name)]
+    if given and config.ssl_certfile is None:
+        raise ConfigError(f"{given[0]} needs ssl_certfile")
+    if config.ssl_cert_reqs and config.ssl_ca_certs is None:
+        raise ConfigError("ssl_cert_reqs needs ssl_ca_certs, by which certificates are checked")
 
 
 # RFC 9110, sections 5.1 and 5.5; those that frame a message are the server's own business.

@@ -160,11 +160,11 @@ def explained(where: str) -> Iterator[None]:
         raise StartupError(f"cannot listen on {where}: {reason[:1].lower()}{reason[1:]}") from None
 
 
-def name_of(sock: socket.socket) -> str:
+def name_of(sock: socket.socket, scheme: str = "http") -> str:
     """The address a socket is bound to, as a URL where it has one."""
     address = sock.getsockname()
     if sock.family in (socket.AF_INET, socket.AF_INET6):
-        return f"http://{format_address(address[0], address[1])}"
+        return f"{scheme}://{format_address(address[0], address[1])}"
     return f"unix socket {address}" if isinstance(address, str) else f"socket {address!r}"
 
 
@@ -176,8 +176,9 @@ def port_of(sockets: Iterable[socket.socket]) -> int:
     raise LookupError("the server listens on no port")
 
 
-def urls_of(sockets: Iterable[socket.socket], config: ServerConfig | None = None) -> list[str]:
-    """Where a server is reached: under the host name of `config` if its sockets are bound to that, or else theirs."""
-    if config is not None and config.uds is None and config.fd is None:
-        return [f"http://{format_address(config.host, port_of(sockets))}"]
-    return [name_of(sock) for sock in sockets]
+def urls_of(sockets: Iterable[socket.socket], config: ServerConfig, *, bound: bool = True) -> list[str]:
+    """Where a server is reached: under its host name if it has `bound` its sockets to that, or else where they are."""
+    scheme = "http" if config.ssl_certfile is None else "https"
+    if bound and config.uds is None and config.fd is None:
+        return [f"{scheme}://{format_address(config.host, port_of(sockets))}"]
+    return [name_of(sock, scheme) for sock in sockets]

@@ -56,7 +56,7 @@ class SupervisedServer(Server):
         supervisor: socket.socket,
     ) -> None:
         super().__init__(app, config)
-        self.stop_signals = ()
+        self.stop_signals = self.reload_signals = ()
         self._groups = groups
         self._listening = listening
         self._supervisor = supervisor

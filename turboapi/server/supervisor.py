@@ -39,6 +39,7 @@ from turboapi.server.logging import configure_logging
 from turboapi.server.runner import load
 from turboapi.server.sockets import open_groups, urls_of
 from turboapi.server.supervised import IGNORED, Report, forget_supervisor, run_worker
+from turboapi.server.tls import open_tls
 from turboapi.types import ASGIApp
 
 logger = logging.getLogger("turboapi.error")
@@ -60,6 +61,7 @@ def run_workers(app: Any, config: ServerConfig) -> int:
     """
     configure_logging(config)
     check_environment(config)
+    open_tls(config)
     loading = partial(load, app, config)
     if config.preload or not (app is None or isinstance(app, str)):
         loading = partial(_given, loading())

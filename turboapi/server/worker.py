@@ -18,6 +18,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -28,11 +29,12 @@ from typing import Any
 import uvloop
 
 from turboapi._speedups import Hub, Settings, Site
-from turboapi.server.config import ServerConfig
+from turboapi.server.config import ServerConfig, ServerError
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging
 from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
+from turboapi.server.tls import open_tls, reload_certificate
 from turboapi.server.websocket import open_websockets
 from turboapi.types import ASGIApp
 
@@ -41,6 +43,8 @@ logger = logging.getLogger("turboapi.error")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.02  # seconds between two looks at what is still open
 COUNT_POLL = 0.1  # seconds between two looks at how many requests there have been
+HANDSHAKE_GRACE = 2.0  # seconds a client has for its TLS handshake when the server stops
+TLS_SHUTDOWN = 2.0  # seconds it has to agree that a TLS connection is closed
 SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
 ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
 # From Python 3.13 on, a loop takes the file of a Unix socket away, which is for whoever has made it.
@@ -58,12 +62,14 @@ class Server:
     def __init__(self, app: ASGIApp, config: ServerConfig | None = None) -> None:
         self.config = config if config is not None else ServerConfig()
         self.stop_signals: Sequence[signal.Signals] = STOP_SIGNALS
+        self.reload_signals: Sequence[signal.Signals] = (signal.SIGHUP,)  # of certificates
         self.started = threading.Event()
         self.exit_code = 0
         self._app = app
         self._stop = _Flag()
         self._force = _Flag()
         self._cut_off = False
+        self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
         self._listeners: dict[socket.socket, asyncio.AbstractServer] = {}
 
@@ -139,16 +145,28 @@ class Server:
                 self.force_exit = True
                 restore()
 
+        handlers = dict.fromkeys(self.stop_signals, on_signal)
+        if self.config.ssl_certfile is not None:
+            handlers |= dict.fromkeys(self.reload_signals, self._on_hangup)
         # NOTE: signal.signal, not loop.add_signal_handler, works outside of the loop and while a handler blocks it.
-        previous = {number: signal.signal(number, on_signal) for number in self.stop_signals}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield caught
         finally:
             restore()
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        if self._tls is not None:
+            try:
+                reload_certificate(self._tls, self.config)
+                logger.info("Certificate loaded again")
+            except ServerError as exc:
+                logger.error("The old certificate stays: %s", exc)
+
     async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
+        self._tls = open_tls(self.config)
         self._sockets = list(sockets) if sockets is not None else open_sockets(self.config)
-        urls = urls_of(self._sockets, self.config if sockets is None else None)
+        urls = urls_of(self._sockets, self.config, bound=sockets is None)
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
@@ -219,14 +237,24 @@ class Server:
             if sock not in self._listeners:
                 self._listeners[sock] = await self._listener(sock, loop, hub)
 
+    @property
+    def _tls_options(self) -> dict[str, Any]:
+        """What the event loop has to know about TLS."""
+        if self._tls is None:
+            return {}
+        handshake = self.config.timeout_header or None
+        return {"ssl": self._tls, "ssl_handshake_timeout": handshake, "ssl_shutdown_timeout": TLS_SHUTDOWN}
+
     async def _listener(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, hub: Hub) -> asyncio.AbstractServer:
         backlog = self.config.backlog
         # NOTE: uvloop's create_server listens too, but says nothing when that fails.
         with explained(name_of(sock)):
             sock.listen(backlog)
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE)
-        return await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog)
+            return await loop.create_unix_server(
+                hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE, **self._tls_options
+            )
+        return await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog, **self._tls_options)
 
     async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Ends all connections: those that are owed an answer get it, within the time there is."""
@@ -234,7 +262,7 @@ class Server:
         await self._close_listeners(loop, hub)
         timeout = self.config.timeout_graceful_shutdown if self.should_exit else 0.0  # else serve() was cancelled
         hub.drain()
-        if hub.connections and not self.force_exit:
+        if (hub.connections or self._tls is not None) and not self.force_exit:  # a TLS handshake may be in progress
             await asyncio.sleep(min(SETTLE, timeout))
         hub.close_idle()
         if hub.connections:
@@ -250,9 +278,13 @@ class Server:
             listener.close()
         waiting = [client for sock in self._sockets if self._listeners for client in _backlog(sock)]
         self._close_sockets()
-        for client in waiting:
-            with contextlib.suppress(OSError):  # the client has gone already
-                await loop.connect_accepted_socket(hub.protocol, client)
+        accepting = [loop.connect_accepted_socket(hub.protocol, each, **self._tls_options) for each in waiting]
+        if accepting:  # with TLS a client has to answer first; whether one fails or has gone is all the same
+            tasks = [asyncio.ensure_future(each) for each in accepting]
+            _, late = await asyncio.wait(tasks, timeout=HANDSHAKE_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close_sockets(self) -> None:
         while self._sockets:
