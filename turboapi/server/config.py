@@ -7,6 +7,7 @@ environment variables, keys of pyproject.toml, their parsing and their checks ar
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -170,6 +171,10 @@ class ServerConfig:
     uds: str | None = option(None, "Unix socket to listen on instead", _NETWORK, "PATH")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
+    proxy_headers: bool = option(True, "believe X-Forwarded-For and X-Forwarded-Proto", _NETWORK)
+    forwarded_allow_ips: str = option(
+        "127.0.0.1,::1,unix", "of whom: networks, unix, or * for all", _NETWORK, "LIST", usual_env="FORWARDED_ALLOW_IPS"
+    )
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
     ssl_certfile: str | None = option(None, "certificate, and those that lead to its authority", _TLS, "FILE")
@@ -235,6 +240,7 @@ class ServerConfig:
         _check_paths(self)
         _check_sockets(self)
         _check_tls(self)
+        _check_proxies(self)
         self.headers()
 
     @classmethod
@@ -299,6 +305,15 @@ def _check_sockets(config: ServerConfig) -> None:
         raise ConfigError("uds and fd cannot be used together")
     if config.uds == "":
         raise ConfigError("uds must not be empty")
+
+
+def _check_proxies(config: ServerConfig) -> None:
+    for name in filter(None, map(str.strip, config.forwarded_allow_ips.split(","))):
+        try:
+            if name not in ("*", "unix"):
+                ipaddress.ip_network(name)
+        except ValueError as exc:
+            raise ConfigError(f"forwarded_allow_ips must be addresses, networks, unix or *: {exc}") from None
 
 
 def _check_tls(config: ServerConfig) -> None:

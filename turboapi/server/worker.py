@@ -33,6 +33,7 @@ from turboapi.server.config import ServerConfig, ServerError
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging
+from turboapi.server.proxies import ProxyHeaders
 from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
 from turboapi.server.tls import open_tls, reload_certificate
 from turboapi.server.websocket import open_websockets
@@ -224,7 +225,8 @@ class Server:
         config = self.config
         record = access_log.record if config.access_log and access_log.enabled else None
         try:
-            settings = Settings(**config.protocol_options(), access_log=record)
+            proxies = ProxyHeaders(config.forwarded_allow_ips) if config.proxy_headers else None
+            settings = Settings(**config.protocol_options(), access_log=record, proxies=proxies)
             return Hub(loop, site_of(self._app), settings, lifespan.state, open_websockets(self._app, config))
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
