@@ -25,7 +25,7 @@ def environment(**variables):
 class Running:
     """A server process: its lines as they come, and requests to it."""
 
-    def __init__(self, *arguments, cwd, command="run", program=(), **variables):
+    def __init__(self, *arguments, cwd, command="run", program=(), pass_fds=(), preexec_fn=None, **variables):
         program = program or ["-m", "turboapi", command, *arguments, "--port", "0"]
         self.process = process = subprocess.Popen(
             [sys.executable, *program],
@@ -35,6 +35,8 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            pass_fds=pass_fds,
+            preexec_fn=preexec_fn,
         )
         self.out, self.err = [], []
         self.news = threading.Condition()

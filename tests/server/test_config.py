@@ -102,6 +102,7 @@ def test_ports_at_the_limits(port):
         ({"fd": -1}, "fd must be at least 0, not -1"),
         ({"fd": "3"}, "fd must be a whole number, not '3'"),
         ({"workers": 0}, "workers must be between 1 and 1024, not 0"),
+        ({"uds_mode": "rw"}, "uds_mode must be three or four octal digits, not 'rw'"),
         ({"uds": ""}, "uds must not be empty"),
         ({"uds": "a", "fd": 3}, "uds and fd cannot be used together"),
         ({"header": ["no colon"]}, "header must be NAME:VALUE, not 'no colon'"),

@@ -169,6 +169,7 @@ class ServerConfig:
     host: str = option("127.0.0.1", "address or name to listen on", _NETWORK, "HOST")
     port: int = option(8000, "port, 0 for any free one", _NETWORK, "PORT", minimum=0, maximum=65535)
     uds: str | None = option(None, "Unix socket to listen on instead", _NETWORK, "PATH")
+    uds_mode: str = option("666", "who may connect to it: its permissions", _NETWORK, "OCTAL")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
     proxy_headers: bool = option(True, "believe X-Forwarded-For and X-Forwarded-Proto", _NETWORK)
@@ -305,6 +306,8 @@ def _check_sockets(config: ServerConfig) -> None:
         raise ConfigError("uds and fd cannot be used together")
     if config.uds == "":
         raise ConfigError("uds must not be empty")
+    if re.fullmatch("[0-7]{3,4}", config.uds_mode) is None:
+        raise ConfigError(f"uds_mode must be three or four octal digits, not {config.uds_mode!r}")
 
 
 def _check_proxies(config: ServerConfig) -> None:

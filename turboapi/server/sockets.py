@@ -13,7 +13,7 @@ from turboapi.server.config import ServerConfig
 from turboapi.server.lifespan import StartupError
 from turboapi.server.logging import format_address
 
-UNIX_MODE = 0o666  # a proxy in front of us usually runs as another user
+SYSTEMD_FIRST = 3  # descriptor of the first socket that systemd hands over
 # Only Linux spreads connections over the sockets that share a port.
 _SPREADS = sys.platform == "linux"
 _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
@@ -22,21 +22,36 @@ _NO_SUCH_ADDRESS = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 
 def open_sockets(config: ServerConfig) -> list[socket.socket]:
-    """The sockets that `config` says, bound and not yet listening. Raises StartupError when there are none."""
+    """The sockets that `config` says, or that systemd hands over; bound. Raises StartupError when there are none."""
+    return _given_sockets(config) or bind(config.host, config.port)
+
+
+def _given_sockets(config: ServerConfig) -> list[socket.socket]:
+    """Those that are not bound to host and port."""
     if config.fd is not None:
         return [adopt(config.fd)]
     if config.uds is not None:
-        return [bind_path(config.uds)]
-    return bind(config.host, config.port)
+        return [bind_path(config.uds, int(config.uds_mode, 8))]
+    return [adopt(number) for number in activated()]
+
+
+def activated() -> range:
+    """The descriptors of the sockets by which systemd has activated this process (see sd_listen_fds(3))."""
+    try:
+        count = int(os.environ["LISTEN_FDS"]) if int(os.environ["LISTEN_PID"]) == os.getpid() else 0
+    except (KeyError, ValueError):
+        count = 0
+    return range(SYSTEMD_FIRST, SYSTEMD_FIRST + count)
 
 
 def open_groups(config: ServerConfig) -> list[list[socket.socket]]:
     """As `open_sockets`, one group for each of `config.workers`, over which the kernel spreads the connections.
 
-    It is a single group for all of them where the kernel does not, and for a path or an inherited socket.
+    It is a single group for all of them where the kernel does not, and for a path or inherited sockets.
     """
-    groups = [open_sockets(config)]
-    if config.uds is not None or config.fd is not None or not _SPREADS:
+    given = _given_sockets(config)
+    groups = [given or bind(config.host, config.port)]
+    if given or not _SPREADS:
         return groups
     with contextlib.ExitStack() as opened:
         for sock in groups[0]:
@@ -99,7 +114,7 @@ class UnixListener(socket.socket):
     inode: int | None = None
 
     @classmethod
-    def bound(cls, path: str) -> Self:
+    def bound(cls, path: str, mode: int) -> Self:
         """One bound to `path`, in place of a file that a server has left there without listening any more."""
         _remove_stale(path)
         sock = cls(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -107,7 +122,7 @@ class UnixListener(socket.socket):
             sock.setblocking(False)
             sock.bind(path)
             sock.inode = os.stat(path).st_ino
-            os.chmod(path, UNIX_MODE)
+            os.chmod(path, mode)
         except BaseException:
             sock.close()
             raise
@@ -124,10 +139,12 @@ class UnixListener(socket.socket):
         super().close()
 
 
-def bind_path(path: str) -> socket.socket:
-    """A Unix socket bound to `path`. Raises StartupError when another server listens there, or no file can be made."""
+def bind_path(path: str, mode: int = 0o666) -> socket.socket:
+    """A Unix socket bound to `path`, a file with these permissions: a proxy in front of us usually is another user.
+
+    Raises StartupError when another server listens there, or no file can be made."""
     with explained(f"unix socket {path}"):
-        return UnixListener.bound(path)
+        return UnixListener.bound(path, mode)
 
 
 def _remove_stale(path: str) -> None:
@@ -147,6 +164,7 @@ def adopt(fd: int) -> socket.socket:
             sock.close()
             raise OSError("it is no TCP or Unix stream socket")
         sock.setblocking(False)
+        sock.set_inheritable(False)  # programs that the application starts have no use for it
         return sock
 
 
@@ -179,6 +197,6 @@ def port_of(sockets: Iterable[socket.socket]) -> int:
 def urls_of(sockets: Iterable[socket.socket], config: ServerConfig, *, bound: bool = True) -> list[str]:
     """Where a server is reached: under its host name if it has `bound` its sockets to that, or else where they are."""
     scheme = "http" if config.ssl_certfile is None else "https"
-    if bound and config.uds is None and config.fd is None:
+    if bound and config.uds is None and config.fd is None and not activated():
         return [f"{scheme}://{format_address(config.host, port_of(sockets))}"]
     return [name_of(sock, scheme) for sock in sockets]

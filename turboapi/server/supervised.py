@@ -88,6 +88,9 @@ class SupervisedServer(Server):
     def _announce(self, urls: list[str]) -> None:
         """Says nothing: the supervisor does."""
 
+    def _announce_end(self) -> None:
+        """Nor here."""
+
     async def _until_stopped(self, hub: Hub) -> None:
         self._loop = asyncio.get_running_loop()
         following = asyncio.ensure_future(self._follow(self._loop, hub))

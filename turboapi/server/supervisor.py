@@ -36,6 +36,7 @@ from turboapi.server.config import ServerConfig
 from turboapi.server.discovery import locate
 from turboapi.server.environment import check_environment
 from turboapi.server.logging import configure_logging
+from turboapi.server.notify import READY, STOPPING, notify
 from turboapi.server.runner import load
 from turboapi.server.sockets import open_groups, urls_of
 from turboapi.server.supervised import IGNORED, Report, forget_supervisor, run_worker
@@ -279,6 +280,7 @@ class Supervisor:
             self._served = True
             for url in urls_of(self._groups[0], self._config):
                 logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+            notify(READY)
 
     # --- what is wanted -----------------------------------------------------------------------------------------------
 
@@ -303,6 +305,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Stops all workers: gracefully, at once when told again, and by force the third time."""
         self._stops += 1
+        notify(STOPPING)
         # From now on only workers have the sockets, and each empties the queues when it closes them: whoever comes
         # later is refused, and does not wait in vain.
         for group in self._groups:

@@ -33,6 +33,7 @@ from turboapi.server.config import ServerConfig, ServerError
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging
+from turboapi.server.notify import READY, STOPPING, notify
 from turboapi.server.proxies import ProxyHeaders
 from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
 from turboapi.server.tls import open_tls, reload_certificate
@@ -204,6 +205,10 @@ class Server:
         docs = getattr(self._app, "docs_url", None)
         if isinstance(docs, str) and getattr(self._app, "openapi_url", None) and urls[0].startswith("http"):
             logger.info("Documentation at %s%s", urls[0], docs)
+        notify(READY)
+
+    def _announce_end(self) -> None:
+        notify(STOPPING)
 
     async def _until_stopped(self, hub: Hub) -> None:
         """Returns when the server is to stop. Tells it when it has answered as many requests as it should."""
@@ -261,6 +266,7 @@ class Server:
     async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Ends all connections: those that are owed an answer get it, within the time there is."""
         logger.info("Shutting down")
+        self._announce_end()
         await self._close_listeners(loop, hub)
         timeout = self.config.timeout_graceful_shutdown if self.should_exit else 0.0  # else serve() was cancelled
         hub.drain()
