@@ -215,6 +215,7 @@ class ServerConfig:
     limit_concurrency: int = option(
         0, "connections at once, then 503; 0 for all", _LIMITS, "N", minimum=0, protocol=True
     )
+    limit_connections: int = option(0, "connections at once, then others wait; 0 for all", _LIMITS, "N", minimum=0)
     limit_max_requests: int = option(0, "requests, then stop; 0 to go on", _LIMITS, "N", minimum=0)
     limit_max_requests_jitter: int = option(0, "up to so many more, at random", _LIMITS, "N", minimum=0)
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)

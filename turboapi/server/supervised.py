@@ -40,6 +40,8 @@ class Report(bytes, enum.Enum):
 
     ALIVE = b"."
     READY = b"r"  # it accepts connections
+    FULL = b"f"  # it has limit_connections, and accepts no more for now
+    ROOM = b"o"  # it accepts more again
     USED_UP = b"u"  # it has answered limit_max_requests
     STOPPING = b"s"  # it accepts no more connections
 
@@ -61,7 +63,6 @@ class SupervisedServer(Server):
         self._listening = listening
         self._supervisor = supervisor
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._orders: asyncio.Queue[Sequence[socket.socket] | None] = asyncio.Queue()
 
     def obey(self) -> None:
         """Reads what the supervisor says, in a thread of its own. Ends the process if it has gone."""
@@ -71,9 +72,9 @@ class SupervisedServer(Server):
                 if order == "force":
                     self.force_exit = True
                 elif self._loop is not None:
-                    sockets = self._sockets_of(map(int, numbers))
+                    self._wanted = self._sockets_of(map(int, numbers))
                     with contextlib.suppress(RuntimeError):  # the loop has been closed
-                        self._loop.call_soon_threadsafe(self._orders.put_nowait, sockets)
+                        self._loop.call_soon_threadsafe(self._changed.set)
         logger.error("The supervisor of process [%d] has gone; stopping.", os.getpid())
         self.should_exit = True
         time.sleep(self.config.timeout_graceful_shutdown + LEAVE_GRACE)
@@ -93,22 +94,16 @@ class SupervisedServer(Server):
 
     async def _until_stopped(self, hub: Hub) -> None:
         self._loop = asyncio.get_running_loop()
-        following = asyncio.ensure_future(self._follow(self._loop, hub))
         self._tell(Report.READY)
         self._beat(self._loop)
         try:
             await super()._until_stopped(hub)
         finally:
             self._tell(Report.STOPPING)
-            self._orders.put_nowait(None)
-            await following
 
-    async def _follow(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
-        while (sockets := await self._orders.get()) is not None:
-            try:
-                await self._listen(sockets, loop, hub)
-            except ServerError as exc:
-                logger.error("%s", exc)
+    def _on_full(self, full: bool) -> None:
+        super()._on_full(full)
+        self._tell(Report.FULL if full else Report.ROOM)
 
     def _on_limit(self, count: int) -> None:
         logger.info("Process [%d] has answered %d requests, as limit_max_requests says", os.getpid(), count)

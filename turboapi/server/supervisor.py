@@ -11,9 +11,9 @@ is that its code stays the same until the supervisor ends.
 **The supervisor keeps the listening sockets open**, for closing one resets the connections that wait in its queue.
 There is one group of sockets (one per address) for each worker, all on the same port, and the kernel spreads
 connections over them (SO_REUSEPORT). A worker listens on the group of its own number, and its successor on the same.
-A group whose worker is not there, or does not answer, is listened on by all the others, so that nobody waits in the
-queue of a worker that has been killed. Workers that have no group of their own listen on all: those added later, and
-every one but the first where sockets cannot be multiplied.
+A group whose worker is not there, is full or does not answer, is listened on by all the others, so that nobody waits in
+the queue of a worker that has been killed. Workers that have no group of their own listen on all: those added later,
+and every one but the first where sockets cannot be multiplied.
 
 **One loop, `Supervisor._step`,** looks at what is and does what is missing; signals only change what is wanted.
 """
@@ -89,6 +89,7 @@ class Worker:
         self.ready_since: float | None = None
         self.stopping = False
         self.outdated = False  # it is to be replaced
+        self.full = False  # it has as many connections as it may
         self.silent = False  # its end of the link is closed
         self.listening = listening
         self._process = process
@@ -125,12 +126,15 @@ class Worker:
             reports = b""
         self.silent = not reports
         self._heard = now
-        if Report.READY.value in reports:
-            self.ready_since = now
-        if Report.USED_UP.value in reports:
-            self.outdated = True
-        if Report.STOPPING.value in reports:
-            self.stopping = True
+        for each in map(Report, (reports[place : place + 1] for place in range(len(reports)))):
+            if each is Report.READY:
+                self.ready_since = now
+            elif each in (Report.FULL, Report.ROOM):
+                self.full = each is Report.FULL
+            elif each is Report.USED_UP:
+                self.outdated = True
+            elif each is Report.STOPPING:
+                self.stopping = True
 
     def silence(self, now: float) -> float:
         """For how many seconds its event loop has not turned; 0 until it is ready."""
@@ -190,7 +194,7 @@ class Slot:
 
     def is_covered(self, now: float) -> bool:
         """Whether somebody accepts the connections of its sockets."""
-        return any(worker.is_ready and worker.silence(now) < SILENCE for worker in self.workers())
+        return any(worker.is_ready and not worker.full and worker.silence(now) < SILENCE for worker in self.workers())
 
 
 class Supervisor:

@@ -73,6 +73,9 @@ class Server:
         self._cut_off = False
         self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
+        self._wanted: Sequence[socket.socket] = ()  # those of the sockets to listen on
+        self._changed = asyncio.Event()  # that they are others now
+        self._tends = False  # goes on looking after them
         self._listeners: dict[socket.socket, asyncio.AbstractServer] = {}
 
     @property
@@ -186,7 +189,8 @@ class Server:
         hub.start()
         try:
             if not self.should_exit:
-                await self._listen(self._first_sockets(), loop, hub)
+                self._wanted = self._first_sockets()
+                await self._listen(self._wanted, loop, hub)
                 self._announce(urls)
                 self.started.set()
                 await self._until_stopped(hub)
@@ -211,7 +215,35 @@ class Server:
         notify(STOPPING)
 
     async def _until_stopped(self, hub: Hub) -> None:
-        """Returns when the server is to stop. Tells it when it has answered as many requests as it should."""
+        """Returns when the server is to stop."""
+        self._tends = True
+        tending = asyncio.ensure_future(self._tend(asyncio.get_running_loop(), hub))
+        try:
+            await self._count_requests(hub)
+            await self._stop.wait()
+        finally:
+            self._tends = False
+            self._changed.set()
+            await tending
+
+    async def _tend(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        """Goes on listening on what is wanted, and while there is room for connections."""
+        limit = self.config.limit_connections
+        full = False
+        while self._tends:
+            if full is not (0 < limit <= hub.connections):
+                full = not full
+                self._on_full(full)
+            try:
+                await self._listen(() if full else self._wanted, loop, hub)
+            except ServerError as exc:
+                logger.error("%s", exc)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), POLL if limit else None)
+            self._changed.clear()
+
+    async def _count_requests(self, hub: Hub) -> None:
+        """Calls `_on_limit` whenever as many have been answered as `limit_max_requests` says."""
         limit = step = self.config.limit_max_requests
         limit += random.randint(0, self.config.limit_max_requests_jitter)
         while step and not self.should_exit:
@@ -220,7 +252,9 @@ class Server:
                 limit += step
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), COUNT_POLL)
-        await self._stop.wait()
+
+    def _on_full(self, full: bool) -> None:
+        logger.debug("%s connections: %s", self.config.limit_connections, "others wait" if full else "room for others")
 
     def _on_limit(self, count: int) -> None:
         logger.warning("Stopping after %d requests, as limit_max_requests says", count)
@@ -284,7 +318,7 @@ class Server:
     async def _close_listeners(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         for listener in self._listeners.values():
             listener.close()
-        waiting = [client for sock in self._sockets if self._listeners for client in _backlog(sock)]
+        waiting = [client for sock in self._sockets if self.started.is_set() for client in _backlog(sock)]
         self._close_sockets()
         accepting = [loop.connect_accepted_socket(hub.protocol, each, **self._tls_options) for each in waiting]
         if accepting:  # with TLS a client has to answer first; whether one fails or has gone is all the same
