@@ -172,19 +172,17 @@ class ServerConfig:
     uds_mode: str = option("666", "who may connect to it: its permissions", _NETWORK, "OCTAL")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
-    proxy_headers: bool = option(True, "believe X-Forwarded-For and X-Forwarded-Proto", _NETWORK)
+    proxy_headers: bool = option(True, "believe X-Forwarded-For and -Proto", _NETWORK)
     forwarded_allow_ips: str = option(
-        "127.0.0.1,::1,unix", "of whom: networks, unix, or * for all", _NETWORK, "LIST", usual_env="FORWARDED_ALLOW_IPS"
+        "127.0.0.1,::1,unix", "of whom: networks, unix, *", _NETWORK, "LIST", usual_env="FORWARDED_ALLOW_IPS"
     )
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
-    ssl_certfile: str | None = option(None, "certificate, and those that lead to its authority", _TLS, "FILE")
+    ssl_certfile: str | None = option(None, "certificate with its chain", _TLS, "FILE")
     ssl_keyfile: str | None = option(None, "its private key, if not in the same file", _TLS, "FILE")
     ssl_keyfile_password: str | None = option(None, "of the private key", _TLS, "TEXT")
     ssl_ca_certs: str | None = option(None, "authorities of clients' certificates", _TLS, "FILE")
-    ssl_cert_reqs: int = option(
-        0, "clients' certificates: 0 none, 1 optional, 2 required", _TLS, "N", minimum=0, maximum=2
-    )
+    ssl_cert_reqs: int = option(0, "of clients: 0 none, 1 optional, 2 required", _TLS, "N", minimum=0, maximum=2)
     ssl_ciphers: str | None = option(None, "for TLS 1.2, in OpenSSL's notation", _TLS, "LIST")
 
     workers: int = option(
@@ -215,7 +213,7 @@ class ServerConfig:
     limit_concurrency: int = option(
         0, "connections at once, then 503; 0 for all", _LIMITS, "N", minimum=0, protocol=True
     )
-    limit_connections: int = option(0, "connections at once, then others wait; 0 for all", _LIMITS, "N", minimum=0)
+    limit_connections: int = option(0, "connections at once, others wait; 0 for all", _LIMITS, "N", minimum=0)
     limit_max_requests: int = option(0, "requests, then stop; 0 to go on", _LIMITS, "N", minimum=0)
     limit_max_requests_jitter: int = option(0, "up to so many more, at random", _LIMITS, "N", minimum=0)
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)
