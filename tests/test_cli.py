@@ -10,16 +10,13 @@ import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 import turboapi
+from tests.running import PATIENCE, ROOT, Running, environment
 from turboapi import cli
 from turboapi.server.config import options
-
-PATIENCE = 30.0
-ROOT = str(Path(turboapi.__file__).parent.parent)
 
 APP = """
 import asyncio
@@ -80,12 +77,6 @@ def project(tmp_path):
     return tmp_path
 
 
-def environment(**variables):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TURBOAPI_") and name != "PORT"}
-    paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**kept, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "80", "NO_COLOR": "1", **variables}
-
-
 def turboapi_command(*arguments, cwd, **variables):
     """Runs the command to its end."""
     return subprocess.run(
@@ -98,86 +89,15 @@ def turboapi_command(*arguments, cwd, **variables):
     )
 
 
-class Running:
-    """A server process: its lines as they come, and requests to it."""
-
-    def __init__(self, process):
-        self.process = process
-        self.out, self.err = [], []
-        self.news = threading.Condition()
-        pairs = [(process.stdout, self.out), (process.stderr, self.err)]
-        self.readers = [threading.Thread(target=self.read, args=pair) for pair in pairs]
-        for reader in self.readers:
-            reader.start()
-
-    def read(self, stream, lines):
-        with stream:
-            for line in stream:
-                with self.news:
-                    lines.append(line.rstrip("\n"))
-                    self.news.notify_all()
-
-    def wait_for(self, lines, pattern):
-        """The match of `pattern` in one of `lines`, now or later."""
-
-        def found():
-            return next(filter(None, (re.search(pattern, line) for line in lines)), None)
-
-        with self.news:
-            assert self.news.wait_for(found, PATIENCE), (pattern, self.out, self.err)
-        return found()
-
-    def connect(self):
-        port = int(self.wait_for(self.err, r"running on http://\S+:(\d+) ")[1])
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-
-    def get(self, path="/"):
-        with contextlib.closing(self.connect()) as connection:
-            connection.request("GET", path)
-            return connection.getresponse().read().decode()
-
-    def signal(self, number):
-        self.process.send_signal(number)
-
-    def interrupt(self):
-        """What Ctrl-C does: every process of the terminal gets the signal."""
-        os.killpg(self.process.pid, signal.SIGINT)
-
-    def marks(self, text):
-        """How often a line with this text has been printed so far."""
-        return sum(text in line for line in (*self.out, *self.err))
-
-    def wait_for_another(self, text, before):
-        """Returns once there are more such lines than `before`."""
-        with self.news:
-            assert self.news.wait_for(lambda: self.marks(text) > before, PATIENCE), (text, self.out, self.err)
-
-    def ended(self):
-        """The exit code, when there is one."""
-        code = self.process.wait(PATIENCE)
-        for reader in self.readers:
-            reader.join(PATIENCE)
-        return code
-
-
 @pytest.fixture
 def start(project):
     """`start(*arguments)`: a running server on a free port; killed after the test if it still runs."""
     with contextlib.ExitStack() as stack:
 
-        def start(*arguments, command="run", **variables):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "turboapi", command, *arguments, "--port", "0"],
-                cwd=project,
-                env=environment(**variables),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-            running = Running(process)
+        def start(*arguments, **given):
+            running = Running(*arguments, cwd=project, **given)
             stack.callback(running.ended)
-            stack.callback(process.kill)
+            stack.callback(running.process.kill)
             return running
 
         yield start

@@ -101,6 +101,8 @@ def test_ports_at_the_limits(port):
         ({"log_config": "no.json"}, "log_config must be a file, not 'no.json'"),
         ({"fd": -1}, "fd must be at least 0, not -1"),
         ({"fd": "3"}, "fd must be a whole number, not '3'"),
+        ({"workers": 0}, "workers must be between 1 and 1024, not 0"),
+        ({"uds_mode": "rw"}, "uds_mode must be three or four octal digits, not 'rw'"),
         ({"uds": ""}, "uds must not be empty"),
         ({"uds": "a", "fd": 3}, "uds and fd cannot be used together"),
         ({"header": ["no colon"]}, "header must be NAME:VALUE, not 'no colon'"),
@@ -279,3 +281,11 @@ def test_a_pyproject_that_cannot_be_read(tmp_path, monkeypatch):
     (tmp_path / "pyproject.toml").mkdir()
     with pytest.raises(ConfigError, match=r"^pyproject\.toml cannot be read: Is a directory$"):
         ServerConfig.load({})
+
+
+def test_the_usual_variable_of_an_option_comes_after_ours():
+    assert ServerConfig.load({"WEB_CONCURRENCY": "3"}).workers == 3
+    assert ServerConfig.load({"WEB_CONCURRENCY": "3", "TURBOAPI_WORKERS": "2"}).workers == 2
+    assert ServerConfig.load({"WEB_CONCURRENCY": "3"}, workers=4).workers == 4
+    with pytest.raises(ConfigError, match="^WEB_CONCURRENCY must be a whole number, not 'many'$"):
+        ServerConfig.load({"WEB_CONCURRENCY": "many"})

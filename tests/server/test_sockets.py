@@ -1,12 +1,14 @@
+import contextlib
 import errno
 import os
 import socket
 import stat
+import sys
 
 import pytest
 
 from turboapi.server import ServerConfig, StartupError, sockets
-from turboapi.server.sockets import adopt, bind, bind_path, name_of, open_sockets
+from turboapi.server.sockets import adopt, bind, bind_path, name_of, open_groups, open_sockets, urls_of
 
 
 @pytest.mark.parametrize(
@@ -156,3 +158,46 @@ def test_the_configuration_says_which(path):
     (tcp,) = open_sockets(ServerConfig(port=0))
     assert tcp.getsockname()[0] == "127.0.0.1"
     tcp.close()
+
+
+def test_where_a_server_is_reached():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        assert urls_of([sock], ServerConfig(host="::1")) == [f"http://[::1]:{port}"]
+        assert urls_of([sock], ServerConfig(fd=3)) == [f"http://127.0.0.1:{port}"]
+        assert urls_of([sock], ServerConfig(), bound=False) == [f"http://127.0.0.1:{port}"]
+
+
+# --- for several workers ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def groups():
+    """`groups(**options)`: sockets that are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def opened(**options):
+            found = open_groups(ServerConfig(**options))
+            for group in found:
+                for sock in group:
+                    stack.enter_context(sock)
+            return found
+
+        yield opened
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux spreads connections")
+def test_each_worker_gets_sockets_of_its_own_on_a_port_that_nobody_else_gets(groups):
+    found = groups(port=0, workers=3)
+    (port,) = {sock.getsockname()[1] for group in found for sock in group}
+    assert [len(group) for group in found] == [1, 1, 1]
+    found[1][0].listen()
+    with pytest.raises(StartupError, match="address already in use"):
+        groups(port=port, workers=3)
+
+
+def test_workers_share_a_path_and_an_inherited_socket(groups, path):
+    assert [len(group) for group in groups(uds=path, workers=3)] == [1]
+    with socket.socket() as sock:
+        assert [len(group) for group in groups(fd=os.dup(sock.fileno()), workers=3)] == [1]

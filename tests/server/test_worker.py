@@ -177,14 +177,6 @@ def test_the_line_that_says_where(serve, app, caplog):
         assert f"TurboAPI running on http://localhost:{served.port} (Press CTRL+C to quit)" in caplog.messages
 
 
-def test_an_ipv6_address_is_printed_in_brackets(app):
-    server = Server(app, ServerConfig(host="::1"))
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        server._sockets = [sock]
-        assert server._urls(named=True) == [f"http://[::1]:{sock.getsockname()[1]}"]
-
-
 @pytest.mark.parametrize("access_log", [True, False])
 def test_the_access_log(serve, app, caplog, access_log):
     caplog.set_level(logging.INFO, "turboapi.access")

@@ -15,6 +15,7 @@ cdef class Settings:
     cdef readonly str root_path
     cdef readonly object access_log
     cdef readonly Py_ssize_t limit_concurrency      # 0: none
+    cdef readonly object proxies                    # who is trusted about clients, None: nobody
     cdef readonly list headers                      # sent with every response, None: none
     cdef readonly int write_flags                   # WRITE_NO_* of writer
 
@@ -29,6 +30,7 @@ cdef class Connection:
     cdef readonly object client         # (host, port) or None
     cdef readonly object server
     cdef readonly str scheme
+    cdef bint proxied                   # the peer is a trusted proxy, which may name another client and scheme
     cdef bint closed                    # the transport is gone
     cdef bint draining                  # the server is stopping: no keep-alive
 
@@ -67,6 +69,8 @@ cdef class HttpExchange(Exchange):
     cdef list pending_head              # raw headers of a response whose first body part has not come yet
 
     cpdef dict new_scope(self, str kind, str spec_version)
+    cdef object client(self)
+    cdef str scheme(self)
     cdef int add_chunk(self, bytes data) except -1
     cdef int end_body(self) except -1
     cdef int refuse_body(self, int status) except -1

@@ -1,10 +1,17 @@
 """One request/response on our own server."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from turboapi._speedups.request import Exchange
 from turboapi._speedups.tasks import Runner
+
+class _Proxies(Protocol):
+    """What trusted proxies say; the last two are asked only if there is such a header, and may answer None."""
+
+    def trusts(self, client: Any, /) -> bool: ...
+    def client(self, forwarded_for: bytes, /) -> Any: ...
+    def scheme(self, forwarded_proto: bytes, /) -> str | None: ...
 
 class Settings:
     """Limits, timeouts and switches of the connections of a server. Sizes in bytes, times in seconds."""
@@ -25,6 +32,7 @@ class Settings:
         date_header: bool = True,
         access_log: Callable[[Any, str, str, str, int], None] | None = None,
         limit_concurrency: int = 0,
+        proxies: _Proxies | None = None,
         headers: list[tuple[bytes, bytes]] | None = None,
     ) -> None:
         """The settings.
@@ -39,6 +47,7 @@ class Settings:
         timeout_body: between two reads of a body: 408.
         access_log: called as (client, method, target, http_version, status) for each complete answer.
         limit_concurrency: open connections beyond which a new one gets 503 for its request; 0 for none.
+        proxies: who is trusted about clients and schemes; None for nobody.
         headers: sent with every response, names in lower case. ValueError for some that cannot be sent.
         """
 
@@ -64,6 +73,8 @@ class Settings:
     def access_log(self) -> Callable[[Any, str, str, str, int], None] | None: ...
     @property
     def limit_concurrency(self) -> int: ...
+    @property
+    def proxies(self) -> _Proxies | None: ...
     @property
     def headers(self) -> list[tuple[bytes, bytes]] | None: ...
     @property

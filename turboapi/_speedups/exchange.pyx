@@ -10,7 +10,7 @@ import os
 
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
-from turboapi._speedups.headers cimport check_headers, find_header
+from turboapi._speedups.headers cimport check_headers, find_header, find_headers
 from turboapi._speedups.request cimport Exchange, ScopeHook
 from turboapi._speedups.writer cimport (
     WRITE_CHUNKED, WRITE_CLOSE, WRITE_KEEP_ALIVE, WRITE_LENGTH, WRITE_NO_BODY, WRITE_NO_DATE, WRITE_NO_SERVER,
@@ -31,7 +31,7 @@ cdef class Settings:
         Py_ssize_t limit_request_line=16384, Py_ssize_t limit_body=100 * 1024 * 1024, Py_ssize_t limit_pipeline=16,
         double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0, str root_path="",
         bint server_header=True, bint date_header=True, object access_log=None, Py_ssize_t limit_concurrency=0,
-        list headers=None,
+        object proxies=None, list headers=None,
     ):
         self.limit_header_size = limit_header_size
         self.limit_header_count = limit_header_count
@@ -44,6 +44,7 @@ cdef class Settings:
         self.root_path = root_path
         self.access_log = access_log
         self.limit_concurrency = limit_concurrency
+        self.proxies = proxies
         if headers:
             check_headers(headers)
             self.headers = headers
@@ -201,6 +202,28 @@ cdef class HttpExchange(Exchange):
                 self.connection.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         return 0
 
+    cdef object client(self):
+        """Who sends the request: the peer of the connection, or whom a trusted proxy names."""
+        cdef Connection connection = self.connection
+        cdef list values
+        found = None
+        if connection.proxied:
+            values = find_headers(self.headers, b"x-forwarded-for")
+            if values:
+                found = connection.settings.proxies.client(b", ".join(values))
+        return connection.client if found is None else found
+
+    cdef str scheme(self):
+        """By which scheme it has been sent, to us or to a trusted proxy."""
+        cdef Connection connection = self.connection
+        cdef list values
+        found = None
+        if connection.proxied:
+            values = find_headers(self.headers, b"x-forwarded-proto")
+            if values:
+                found = connection.settings.proxies.scheme(values[len(values) - 1])
+        return connection.scheme if found is None else found
+
     cpdef dict new_scope(self, str kind, str spec_version):
         """A new ASGI connection scope of this request, of type `kind`."""
         cdef Connection connection = self.connection
@@ -210,8 +233,8 @@ cdef class HttpExchange(Exchange):
             "asgi": {"version": "3.0", "spec_version": spec_version},
             "http_version": self.http_version,
             "server": connection.server,
-            "client": connection.client,
-            "scheme": connection.scheme,
+            "client": self.client(),
+            "scheme": self.scheme(),
             "method": self.method,
             "root_path": root_path,
             "path": root_path + self.path,

@@ -185,6 +185,7 @@ cdef class HttpProtocol(Connection):
         self.server = _address(transport.get_extra_info("sockname"))
         self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
         self.outlet = new_outlet(transport)
+        self.proxied = self.settings.proxies is not None and self.settings.proxies.trusts(self.client)
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
@@ -530,7 +531,7 @@ cdef class HttpProtocol(Connection):
         self.hub.total_requests += 1
         if self.settings.access_log is not None:
             self.settings.access_log(
-                self.client, exchange.method, exchange.target_bytes.decode("latin-1"), exchange.http_version, exchange.status
+                exchange.client(), exchange.method, exchange.target_bytes.decode("latin-1"), exchange.http_version, exchange.status
             )
         self.dropped(exchange)
         if not exchange.keep_alive:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from turboapi.types import Scope
 
-__all__ = ["ClientAddresses", "ProxyHeader", "group_address"]
+__all__ = ["ClientAddresses", "ProxyHeader", "TrustedProxies", "group_address", "parse_address"]
 
 ProxyHeader = Literal["X-Forwarded-For", "Forwarded"]
 _IPAddress = IPv4Address | IPv6Address
@@ -27,12 +27,39 @@ _FORWARDED_PAIR = re.compile(
 )
 
 
+class TrustedProxies:
+    """Whom to believe what a header says about clients.
+
+    Args:
+        trusted: addresses and networks ("10.0.0.0/8") of proxies; "unix" stands for connections without an address,
+            which come over a Unix socket.
+
+    Raises:
+        ValueError: for what is not an address or a network.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        names = set(trusted)
+        self._trusts_unix = _UNIX in names
+        self._networks = [ip_network(network) for network in sorted(names - {_UNIX})]
+
+    def __bool__(self) -> bool:
+        return self._trusts_unix or bool(self._networks)
+
+    def include_peer(self, host: str) -> bool:
+        """Tell whether the peer of a connection is one of them; `host` is empty if it has no address."""
+        return self.include(parse_address(host)) if host else self._trusts_unix
+
+    def include(self, address: _IPAddress | None) -> bool:
+        """Tell whether `address` is one of theirs; None is not."""
+        return address is not None and any(address in network for network in self._networks)
+
+
 class ClientAddresses:
     """Finds the addresses of clients.
 
     Args:
-        trusted_proxies: addresses and networks ("10.0.0.0/8") of proxies whose header is believed; "unix" stands for
-            connections without an address, which come over a Unix socket.
+        trusted_proxies: those whose header is believed, as for `TrustedProxies`.
         proxy_header: the one header that they write. The other is never read: proxies pass it on as the client sent it.
 
     Raises:
@@ -44,9 +71,7 @@ class ClientAddresses:
             raise ValueError("trusted_proxies must be a list of addresses or networks, not a string")
         if proxy_header not in ("X-Forwarded-For", "Forwarded"):
             raise ValueError(f"proxy_header must be 'X-Forwarded-For' or 'Forwarded', not {proxy_header!r}")
-        trusted = set(trusted_proxies)
-        self._trusts_unix = _UNIX in trusted
-        self._networks = [ip_network(network) for network in sorted(trusted - {_UNIX})]
+        self._trusted = TrustedProxies(trusted_proxies)
         self._header = proxy_header.lower().encode()
         self._read_hops = _forwarded_for if proxy_header == "X-Forwarded-For" else _forwarded
 
@@ -54,11 +79,10 @@ class ClientAddresses:
         """Return the client's address; the name of a peer that has none, or "unknown"."""
         client = scope.get("client")
         host: str = client[0] if client else ""
-        if not self._networks and not self._trusts_unix:
-            return str(_parse_address(host) or host or "unknown") if ":" in host else host or "unknown"
-        peer = _parse_address(host)
-        trusted = self._trusts_unix if not host else self._is_trusted(peer)
-        found = self._walk(peer, scope) if trusted else peer
+        if not self._trusted:
+            return str(parse_address(host) or host or "unknown") if ":" in host else host or "unknown"
+        peer = parse_address(host)
+        found = self._walk(peer, scope) if self._trusted.include_peer(host) else peer
         return str(found or host or "unknown")
 
     def _walk(self, peer: _IPAddress | None, scope: Scope) -> _IPAddress | None:
@@ -70,23 +94,20 @@ class ClientAddresses:
             if found is None:
                 break
             address = found
-            if not self._is_trusted(found):
+            if not self._trusted.include(found):
                 break
         return address
-
-    def _is_trusted(self, address: _IPAddress | None) -> bool:
-        return address is not None and any(address in network for network in self._networks)
 
 
 def group_address(address: str, ipv6_prefix: int) -> str:
     """Return the address, or the first one of its network of `ipv6_prefix` bits: one client may use all of them."""
-    parsed = _parse_address(address) if ":" in address else None
+    parsed = parse_address(address) if ":" in address else None
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((parsed, ipv6_prefix), strict=False).network_address)
     return address
 
 
-def _parse_address(text: str) -> _IPAddress | None:
+def parse_address(text: str) -> _IPAddress | None:
     """Return an address without its zone; an IPv4 address that is mapped into IPv6 is one of IPv4."""
     try:
         address = ip_address(text.partition("%")[0])
@@ -100,7 +121,7 @@ def _parse_address(text: str) -> _IPAddress | None:
 def _parse_node(text: str) -> _IPAddress | None:
     """Return the address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`."""
     match = _HOST_AND_PORT.fullmatch(text)
-    return _parse_address((match["v6"] or match["v4"] or "") if match else text)
+    return parse_address((match["v6"] or match["v4"] or "") if match else text)
 
 
 def _forwarded_for(value: str) -> Iterator[str]:

@@ -1,12 +1,13 @@
-"""The built-in server: `run(app)` serves an application from one process.
+"""The built-in server: `run(app)` serves an application from one process, or several.
 
 `config` declares the options, `discovery` and `importer` find the application, `lifespan` starts and stops it,
 `worker` serves it on the `sockets`, `websocket` is its part for WebSockets, `logging` says what happens. `runner` puts
-these together, and `reload` does it again whenever a file changes.
+these together; `supervisor` keeps several processes that do so (`supervised`), and `reload` does it again whenever a
+file changes.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from turboapi.server.config import ConfigError, ServerConfig, ServerError, options
@@ -14,6 +15,7 @@ from turboapi.server.importer import ImportAppError, import_app, load_app
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.reload import run_with_reload
 from turboapi.server.runner import report, serve
+from turboapi.server.supervisor import run_workers
 from turboapi.server.worker import Server
 
 __all__ = [
@@ -46,12 +48,18 @@ def run_with_defaults(app: Any, defaults: Mapping[str, Any], /, **options: Any) 
     """Does what `run` does, with other defaults for some options."""
     try:
         config = ServerConfig.load(None, defaults, **options)
-        code = run_with_reload(app, config) if config.reload else serve(app, config)
+        code = _choose(config)(app, config)
     except ServerError as exc:
         code = exc.exit_code
         report(exc)
     if code:
         raise SystemExit(code)
+
+
+def _choose(config: ServerConfig) -> Callable[[Any, ServerConfig], int]:
+    if config.reload:
+        return run_with_reload  # by one process, whatever `workers` says
+    return run_workers if config.workers > 1 else serve
 
 
 def _signature() -> inspect.Signature:

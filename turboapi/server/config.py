@@ -7,6 +7,7 @@ environment variables, keys of pyproject.toml, their parsing and their checks ar
 
 import dataclasses
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -149,6 +150,8 @@ def option(default: Any, help: str, group: str, metavar: str = "", **rules: Any)
 
 _APPLICATION = "application"
 _NETWORK = "network"
+_TLS = "TLS (PEM files)"
+_WORKERS = "workers"
 _RELOAD = "reload"
 _LOGGING = "logging"
 _TIMEOUTS = "timeouts in seconds (0: no limit, or no waiting at the end)"
@@ -172,9 +175,26 @@ class ServerConfig:
     host: str = option("127.0.0.1", "address or name to listen on", _NETWORK, "HOST")
     port: int = option(8000, "port, 0 for any free one", _NETWORK, "PORT", minimum=0, maximum=65535, common_env="PORT")
     uds: str | None = option(None, "Unix socket to listen on instead", _NETWORK, "PATH")
+    uds_mode: str = option("666", "who may connect to it: its permissions", _NETWORK, "OCTAL")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
+    proxy_headers: bool = option(True, "believe X-Forwarded-For and -Proto", _NETWORK)
+    forwarded_allow_ips: str = option(
+        "127.0.0.1,::1,unix", "of whom: networks, unix, *", _NETWORK, "LIST", common_env="FORWARDED_ALLOW_IPS"
+    )
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
+
+    ssl_certfile: str | None = option(None, "certificate with its chain", _TLS, "FILE")
+    ssl_keyfile: str | None = option(None, "its private key, if not in the same file", _TLS, "FILE")
+    ssl_keyfile_password: str | None = option(None, "of the private key", _TLS, "TEXT")
+    ssl_ca_certs: str | None = option(None, "authorities of clients' certificates", _TLS, "FILE")
+    ssl_cert_reqs: int = option(0, "of clients: 0 none, 1 optional, 2 required", _TLS, "N", minimum=0, maximum=2)
+    ssl_ciphers: str | None = option(None, "for TLS 1.2, in OpenSSL's notation", _TLS, "LIST")
+
+    workers: int = option(
+        1, "processes that serve", _WORKERS, "N", minimum=1, maximum=1024, common_env="WEB_CONCURRENCY"
+    )
+    preload: bool = option(False, "import APP once, for all workers", _WORKERS)
 
     reload: bool = option(False, "start anew when files change", _RELOAD)
     reload_dir: tuple[str, ...] = option((), "directory to watch", _RELOAD, "DIR")
@@ -192,10 +212,16 @@ class ServerConfig:
     timeout_body: float = option(60.0, "between two pieces of a body", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
 
+    timeout_worker_healthcheck: float = option(
+        30.0, "until a worker that is stuck is killed", _TIMEOUTS, "S", minimum=0
+    )
+
     limit_concurrency: int = option(
         0, "connections at once, then 503; 0 for all", _LIMITS, "N", minimum=0, protocol=True
     )
+    limit_connections: int = option(0, "connections at once, others wait; 0 for all", _LIMITS, "N", minimum=0)
     limit_max_requests: int = option(0, "requests, then stop; 0 to go on", _LIMITS, "N", minimum=0)
+    limit_max_requests_jitter: int = option(0, "up to so many more, at random", _LIMITS, "N", minimum=0)
     limit_body: int = option(100 * MIB, "of a request body, 0 for none", _LIMITS, "BYTES", minimum=0, protocol=True)
     limit_header_size: int = option(65536, "of all headers together", _LIMITS, "BYTES", minimum=1, protocol=True)
     limit_header_count: int = option(128, "of headers in one request", _LIMITS, "N", minimum=1, protocol=True)
@@ -219,6 +245,8 @@ class ServerConfig:
                 raise ConfigError(f"{each.name} {exc}") from None
         _check_paths(self)
         _check_sockets(self)
+        _check_tls(self)
+        _check_proxies(self)
         self.headers()
 
     @classmethod
@@ -275,7 +303,8 @@ def _check_paths(config: ServerConfig) -> None:
         for path in paths:
             if not os.path.isdir(path):
                 raise ConfigError(f"{name} must be a directory, not {path!r}")
-    for name, file in (("env_file", config.env_file), ("log_config", config.log_config)):
+    for name in ("env_file", "log_config", "ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
+        file = getattr(config, name)
         if file is not None and not os.path.isfile(file):
             raise ConfigError(f"{name} must be a file, not {file!r}")
 
@@ -285,6 +314,25 @@ def _check_sockets(config: ServerConfig) -> None:
         raise ConfigError("uds and fd cannot be used together")
     if config.uds == "":
         raise ConfigError("uds must not be empty")
+    if re.fullmatch("[0-7]{3,4}", config.uds_mode) is None:
+        raise ConfigError(f"uds_mode must be three or four octal digits, not {config.uds_mode!r}")
+
+
+def _check_proxies(config: ServerConfig) -> None:
+    for name in filter(None, map(str.strip, config.forwarded_allow_ips.split(","))):
+        try:
+            if name not in ("*", "unix"):
+                ipaddress.ip_network(name)
+        except ValueError as exc:
+            raise ConfigError(f"forwarded_allow_ips must be addresses, networks, unix or *: {exc}") from None
+
+
+def _check_tls(config: ServerConfig) -> None:
+    given = [name for name in ("ssl_keyfile", "ssl_ca_certs", "ssl_cert_reqs", "ssl_ciphers") if getattr(config, name)]
+    if given and config.ssl_certfile is None:
+        raise ConfigError(f"{given[0]} needs ssl_certfile")
+    if config.ssl_cert_reqs and config.ssl_ca_certs is None:
+        raise ConfigError("ssl_cert_reqs needs ssl_ca_certs, by which certificates are checked")
 
 
 # RFC 9110, sections 5.1 and 5.5; those that frame a message are the server's own business.

@@ -13,11 +13,16 @@ from turboapi.server.tracebacks import format_short
 from turboapi.server.worker import Server
 
 
-def prepare(app: Any, config: ServerConfig) -> Server:
-    """The server of `app`, an application or its name. Raises ServerError when it cannot be loaded."""
+def load(app: Any, config: ServerConfig) -> Any:
+    """The application that `app` is or names, in a process that is made ready for it. Raises ServerError."""
     configure_logging(config)
     load_environment(config)
-    return Server(load_app(app, config), config)
+    return load_app(app, config)
+
+
+def prepare(app: Any, config: ServerConfig) -> Server:
+    """The server of `app`, an application or its name. Raises ServerError when it cannot be loaded."""
+    return Server(load(app, config), config)
 
 
 def serve(app: Any, config: ServerConfig, sockets: Sequence[socket.socket] | None = None) -> int:

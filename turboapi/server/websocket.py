@@ -135,7 +135,7 @@ def _request(handshake: HttpExchange) -> "Request":
 def _scope(handshake: HttpExchange) -> dict[str, Any]:
     scope = handshake.new_scope("websocket", "2.4")
     del scope["method"]
-    scope["scheme"] = "wss" if scope["scheme"] == "https" else "ws"
+    scope["scheme"] = "wss" if scope["scheme"] in ("https", "wss") else "ws"
     offered = b",".join(_values(handshake, b"sec-websocket-protocol")).decode("latin-1")
     scope["subprotocols"] = [name.strip() for name in offered.split(",") if name.strip()]
     scope["extensions"] = {"websocket.http.response": {}}

@@ -15,8 +15,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -27,11 +29,14 @@ from typing import Any
 import uvloop
 
 from turboapi._speedups import Hub, Settings, Site
-from turboapi.server.config import ServerConfig
+from turboapi.server.config import ServerConfig, ServerError
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
-from turboapi.server.logging import AccessLog, configure_logging, format_address
-from turboapi.server.sockets import explained, name_of, open_sockets
+from turboapi.server.logging import AccessLog, configure_logging
+from turboapi.server.notify import READY, STOPPING, notify
+from turboapi.server.proxies import ProxyHeaders
+from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
+from turboapi.server.tls import open_tls, reload_certificate
 from turboapi.server.websocket import open_websockets
 from turboapi.types import ASGIApp
 
@@ -40,6 +45,8 @@ logger = logging.getLogger("turboapi.error")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.02  # seconds between two looks at what is still open
 COUNT_POLL = 0.1  # seconds between two looks at how many requests there have been
+HANDSHAKE_GRACE = 2.0  # seconds a client has for its TLS handshake when the server stops
+TLS_SHUTDOWN = 2.0  # seconds it has to agree that a TLS connection is closed
 SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
 ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
 # From Python 3.13 on, a loop takes the file of a Unix socket away, which is for whoever has made it.
@@ -57,14 +64,19 @@ class Server:
     def __init__(self, app: ASGIApp, config: ServerConfig | None = None) -> None:
         self.config = config if config is not None else ServerConfig()
         self.stop_signals: Sequence[signal.Signals] = STOP_SIGNALS
+        self.reload_signals: Sequence[signal.Signals] = (signal.SIGHUP,)  # of certificates
         self.started = threading.Event()
         self.exit_code = 0
         self._app = app
         self._stop = _Flag()
         self._force = _Flag()
         self._cut_off = False
+        self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
-        self._listeners: list[asyncio.AbstractServer] = []
+        self._wanted: Sequence[socket.socket] = ()  # those of the sockets to listen on
+        self._changed = asyncio.Event()  # that they are others now
+        self._tends = False  # goes on looking after them
+        self._listeners: dict[socket.socket, asyncio.AbstractServer] = {}
 
     @property
     def should_exit(self) -> bool:
@@ -90,10 +102,7 @@ class Server:
     @property
     def port(self) -> int:
         """The port really listened on, once `started`. LookupError when there is none."""
-        for sock in self._sockets:
-            if sock.family in (socket.AF_INET, socket.AF_INET6):
-                return int(sock.getsockname()[1])
-        raise LookupError("the server listens on no port")
+        return port_of(self._sockets)
 
     def run(self, sockets: Sequence[socket.socket] | None = None) -> int:
         """Serves on an event loop of its own until a signal or `should_exit` stops it, and returns the exit code.
@@ -141,21 +150,33 @@ class Server:
                 self.force_exit = True
                 restore()
 
+        handlers = dict.fromkeys(self.stop_signals, on_signal)
+        if self.config.ssl_certfile is not None:
+            handlers |= dict.fromkeys(self.reload_signals, self._on_hangup)
         # NOTE: signal.signal, not loop.add_signal_handler, works outside of the loop and while a handler blocks it.
-        previous = {number: signal.signal(number, on_signal) for number in self.stop_signals}
+        previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield caught
         finally:
             restore()
 
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        if self._tls is not None:
+            try:
+                reload_certificate(self._tls, self.config)
+                logger.info("Certificate loaded again")
+            except ServerError as exc:
+                logger.error("The old certificate stays: %s", exc)
+
     async def _serve(self, sockets: Sequence[socket.socket] | None) -> None:
+        self._tls = open_tls(self.config)
         self._sockets = list(sockets) if sockets is not None else open_sockets(self.config)
-        named = sockets is None and self.config.uds is None and self.config.fd is None
+        urls = urls_of(self._sockets, self.config, bound=sockets is None)
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
             if await self._unless_forced(lifespan.startup()):
-                await self._serve_started(lifespan, self._urls(named))
+                await self._serve_started(lifespan, urls)
         finally:
             self._close_sockets()
             await self._end(lifespan)
@@ -168,7 +189,8 @@ class Server:
         hub.start()
         try:
             if not self.should_exit:
-                await self._listen(loop, hub)
+                self._wanted = self._first_sockets()
+                await self._listen(self._wanted, loop, hub)
                 self._announce(urls)
                 self.started.set()
                 await self._until_stopped(hub)
@@ -177,57 +199,112 @@ class Server:
             hub.stop()
             access_log.flush()
 
+    def _first_sockets(self) -> Sequence[socket.socket]:
+        """Those to listen on from the beginning."""
+        return self._sockets
+
     def _announce(self, urls: list[str]) -> None:
         for url in urls:
             logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
         docs = getattr(self._app, "docs_url", None)
         if isinstance(docs, str) and getattr(self._app, "openapi_url", None) and urls[0].startswith("http"):
             logger.info("Documentation at %s%s", urls[0], docs)
+        notify(READY)
+
+    def _announce_end(self) -> None:
+        notify(STOPPING)
 
     async def _until_stopped(self, hub: Hub) -> None:
-        limit = self.config.limit_max_requests
-        while limit and not self.should_exit:
+        """Returns when the server is to stop."""
+        self._tends = True
+        tending = asyncio.ensure_future(self._tend(asyncio.get_running_loop(), hub))
+        try:
+            await self._count_requests(hub)
+            await self._stop.wait()
+        finally:
+            self._tends = False
+            self._changed.set()
+            await tending
+
+    async def _tend(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        """Goes on listening on what is wanted, and while there is room for connections."""
+        limit = self.config.limit_connections
+        full = False
+        while self._tends:
+            if full is not (0 < limit <= hub.connections):
+                full = not full
+                self._on_full(full)
+            try:
+                await self._listen(() if full else self._wanted, loop, hub)
+            except ServerError as exc:
+                logger.error("%s", exc)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), POLL if limit else None)
+            self._changed.clear()
+
+    async def _count_requests(self, hub: Hub) -> None:
+        """Calls `_on_limit` whenever as many have been answered as `limit_max_requests` says."""
+        limit = step = self.config.limit_max_requests
+        limit += random.randint(0, self.config.limit_max_requests_jitter)
+        while step and not self.should_exit:
             if hub.total_requests >= limit:
-                logger.warning("Stopping after %d requests, as limit_max_requests says", hub.total_requests)
-                self.should_exit = True
+                self._on_limit(hub.total_requests)
+                limit += step
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), COUNT_POLL)
-        await self._stop.wait()
+
+    def _on_full(self, full: bool) -> None:
+        logger.debug("%s connections: %s", self.config.limit_connections, "others wait" if full else "room for others")
+
+    def _on_limit(self, count: int) -> None:
+        logger.warning("Stopping after %d requests, as limit_max_requests says", count)
+        self.should_exit = True
 
     def _make_hub(self, loop: asyncio.AbstractEventLoop, lifespan: Lifespan, access_log: AccessLog) -> Hub:
         config = self.config
         record = access_log.record if config.access_log and access_log.enabled else None
         try:
-            settings = Settings(**config.protocol_options(), access_log=record)
+            proxies = ProxyHeaders(config.forwarded_allow_ips) if config.proxy_headers else None
+            settings = Settings(**config.protocol_options(), access_log=record, proxies=proxies)
             return Hub(loop, site_of(self._app), settings, lifespan.state, open_websockets(self._app, config))
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
 
-    async def _listen(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
-        backlog = self.config.backlog
-        for sock in self._sockets:
-            # NOTE: uvloop's create_server listens too, but says nothing when that fails.
-            with explained(name_of(sock)):
-                sock.listen(backlog)
-            if sock.family == socket.AF_UNIX:
-                listener = await loop.create_unix_server(hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE)
-            else:
-                listener = await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog)
-            self._listeners.append(listener)
+    async def _listen(self, sockets: Sequence[socket.socket], loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
+        """Listens on these of the server's sockets, and no longer on others."""
+        for sock in self._listeners.keys() - set(sockets):
+            self._listeners.pop(sock).close()
+        for sock in sockets:
+            if sock not in self._listeners:
+                self._listeners[sock] = await self._listener(sock, loop, hub)
 
-    def _urls(self, named: bool) -> list[str]:
-        """Where the server is reached: under the configured host name, or under the names of given sockets."""
-        if named:
-            return [f"http://{format_address(self.config.host, self.port)}"]
-        return [name_of(sock) for sock in self._sockets]
+    @property
+    def _tls_options(self) -> dict[str, Any]:
+        """What the event loop has to know about TLS."""
+        if self._tls is None:
+            return {}
+        handshake = self.config.timeout_header or None
+        return {"ssl": self._tls, "ssl_handshake_timeout": handshake, "ssl_shutdown_timeout": TLS_SHUTDOWN}
+
+    async def _listener(self, sock: socket.socket, loop: asyncio.AbstractEventLoop, hub: Hub) -> asyncio.AbstractServer:
+        backlog = self.config.backlog
+        # NOTE: uvloop's create_server listens too, but says nothing when that fails.
+        with explained(name_of(sock)):
+            sock.listen(backlog)
+        if sock.family == socket.AF_UNIX:
+            return await loop.create_unix_server(
+                hub.protocol, sock=sock.dup(), backlog=backlog, **_KEEP_FILE, **self._tls_options
+            )
+        return await loop.create_server(hub.protocol, sock=sock.dup(), backlog=backlog, **self._tls_options)
 
     async def _close(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Ends all connections: those that are owed an answer get it, within the time there is."""
         logger.info("Shutting down")
+        self._announce_end()
         await self._close_listeners(loop, hub)
         timeout = self.config.timeout_graceful_shutdown if self.should_exit else 0.0  # else serve() was cancelled
         hub.drain()
-        if hub.connections and not self.force_exit:
+        if (hub.connections or self._tls is not None) and not self.force_exit:  # a TLS handshake may be in progress
             await asyncio.sleep(min(SETTLE, timeout))
         hub.close_idle()
         if hub.connections:
@@ -239,13 +316,17 @@ class Server:
             await _idle(hub, ABORT_GRACE)
 
     async def _close_listeners(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
-        for listener in self._listeners:
+        for listener in self._listeners.values():
             listener.close()
-        waiting = [client for sock in self._sockets if self._listeners for client in _backlog(sock)]
+        waiting = [client for sock in self._sockets if self.started.is_set() for client in _backlog(sock)]
         self._close_sockets()
-        for client in waiting:
-            with contextlib.suppress(OSError):  # the client has gone already
-                await loop.connect_accepted_socket(hub.protocol, client)
+        accepting = [loop.connect_accepted_socket(hub.protocol, each, **self._tls_options) for each in waiting]
+        if accepting:  # with TLS a client has to answer first; whether one fails or has gone is all the same
+            tasks = [asyncio.ensure_future(each) for each in accepting]
+            _, late = await asyncio.wait(tasks, timeout=HANDSHAKE_GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _close_sockets(self) -> None:
         while self._sockets:

@@ -1,0 +1,249 @@
+"""Who is believed about clients: the same as by uvicorn, and what comes through a real nginx."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import shutil
+import socket
+import subprocess
+import threading
+import time
+
+import httpx
+import pytest
+import websockets.sync.client
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from tests.running import PATIENCE
+from turboapi import Request, TurboAPI, WebSocket
+from turboapi.responses import StreamingResponse
+from turboapi.server import ConfigError, Server, ServerConfig
+from turboapi.server.proxies import ProxyHeaders
+from turboapi.server.sockets import bind, bind_path
+
+TRUSTED = ["127.0.0.1", "127.0.0.1, ::1,unix", "*", "10.0.0.0/8,2001:db8::/32,127.0.0.1", ""]
+PEERS = [("127.0.0.1", 1), ("10.1.2.3", 1), ("192.0.2.1", 1), ("2001:db8::7", 1), None]
+FORWARDED_FOR = [
+    [],
+    [b""],
+    [b"192.0.2.9"],
+    [b"192.0.2.9:1234"],
+    [b"192.0.2.9:port"],
+    [b"192.0.2.9, 10.0.0.1"],
+    [b"192.0.2.9", b"10.0.0.1 , 127.0.0.1:80"],
+    [b"10.0.0.2, 10.0.0.1"],
+    [b"192.0.2.8, 192.0.2.9, 10.0.0.1"],
+    [b"2001:db8::1, ::1"],
+    [b"[2001:db9::1]:443, [2001:db8::2]:80"],
+    [b"[2001:db9::1]:x"],
+    [b"[2001:db9::1]"],
+    [b"[2001:db9::1"],
+    [b"unknown, 127.0.0.1"],
+    [b"_hidden"],
+    [b"unix"],
+    [b", 10.0.0.1"],
+    [b"192.0.2.1, , 10.0.0.1"],
+    [b":80"],
+    [b"\xe9\xff"],
+]
+FORWARDED_PROTO = [[], [b"https"], [b" wss "], [b"HTTPS"], [b"http", b"https"], [b"https", b"ftp"]]
+
+
+async def echo(scope, receive, send):
+    if scope["type"] == "lifespan":
+        return
+    body = json.dumps([scope["client"], scope["scheme"]]).encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+
+
+def uvicorns(trusted, client, headers):
+    """Client and scheme, as they are behind uvicorn's middleware."""
+    scope = {"type": "http", "scheme": "http", "client": client, "headers": headers}
+
+    async def app(scope, receive, send): ...
+
+    asyncio.run(ProxyHeadersMiddleware(app, trusted)(scope, None, None))
+    return scope["client"], scope["scheme"]
+
+
+@pytest.mark.parametrize("trusted", TRUSTED)
+def test_what_is_believed_is_what_uvicorn_believes(trusted):
+    proxies = ProxyHeaders(trusted)
+    for peer in PEERS[: -1 if "unix" in trusted else None]:
+        for values in FORWARDED_FOR:
+            for schemes in FORWARDED_PROTO:
+                headers = [(b"x-forwarded-for", value) for value in values]
+                headers += [(b"x-forwarded-proto", value) for value in schemes]
+                client, scheme = peer, "http"
+                if proxies.trusts(peer):
+                    client = (proxies.client(b", ".join(values)) if values else None) or peer
+                    scheme = (proxies.scheme(schemes[-1]) if schemes else None) or "http"
+                assert (client, scheme) == uvicorns(trusted, peer, headers), (peer, headers)
+
+
+def test_a_unix_socket_is_trusted_by_its_word():
+    assert ProxyHeaders("unix").trusts(None) and ProxyHeaders("unix").trusts(("/run/client", None))
+    assert not ProxyHeaders("127.0.0.1").trusts(None)
+    assert not ProxyHeaders("unix").trusts(("127.0.0.1", 80))
+
+
+@pytest.mark.parametrize("given", ["localhost", "127.0.0.1,10.0.0.1/8", "1.2.3.4:80"])
+def test_a_wrong_list(given):
+    with pytest.raises(ConfigError, match=r"^forwarded_allow_ips must be addresses, networks, unix or \*: "):
+        ServerConfig(forwarded_allow_ips=given)
+
+
+FORWARDED = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
+
+
+@pytest.mark.parametrize(
+    ("options", "believed"),
+    [({}, True), ({"forwarded_allow_ips": "192.0.2.0/24"}, False), ({"proxy_headers": False}, False)],
+)
+def test_over_a_socket(serve, caplog, options, believed):
+    caplog.set_level(logging.INFO, "turboapi.access")
+    with (
+        serve(echo, access_log=True, **options) as served,
+        httpx.Client(base_url=served.url, trust_env=False) as client,
+    ):
+        forwarded = client.get("/", headers=FORWARDED).json()
+        plain = client.get("/").json()
+    if believed:
+        assert forwarded == [["192.0.2.9", 0], "https"]
+    else:
+        assert forwarded == plain
+    assert plain[0][0] == "127.0.0.1" and plain[1] == "http"
+    assert ("192.0.2.9:0 - " in caplog.text) is believed
+
+
+def test_a_websocket_over_a_socket(serve, app):
+    with serve(app) as served:
+        for scheme in ("https", "wss"):
+            headers = {**FORWARDED, "X-Forwarded-Proto": scheme}
+            url = f"ws://127.0.0.1:{served.port}/ws"
+            with websockets.sync.client.connect(url, additional_headers=headers) as websocket:
+                assert json.loads(websocket.recv()) == ["wss", "192.0.2.9"]
+
+
+# --- nginx ------------------------------------------------------------------------------------------------------------
+
+NGINX = """
+daemon off; master_process off; pid nginx.pid; error_log stderr;
+events {{}}
+http {{
+  access_log off; client_max_body_size 10m;
+  client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  map $http_upgrade $connection_header {{ default upgrade; '' ''; }}
+  upstream application {{ server {server}; keepalive 4; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://application;
+      proxy_http_version 1.1;
+      proxy_buffering off;
+      proxy_set_header Host $http_host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_header;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Forwarded-Proto https;
+    }}
+  }}
+}}
+"""
+
+
+@pytest.fixture
+def app():
+    app = TurboAPI()
+
+    @app.api_route("/", methods=["GET", "POST"])
+    async def root(request: dict | None = None):
+        return request
+
+    @app.get("/client")
+    async def client(request: Request):
+        return [request.client.host, str(request.url)]
+
+    @app.get("/stream")
+    async def stream():
+        async def parts():
+            for number in range(3):
+                yield f"{number}\n"
+                await gate.wait()
+
+        gate = app.state.gate = asyncio.Event()
+        app.state.loop = asyncio.get_running_loop()
+        return StreamingResponse(parts())
+
+    @app.websocket("/ws")
+    async def ws(websocket: WebSocket):
+        await websocket.accept()
+        await websocket.send_json([websocket.url.scheme, websocket.client.host])
+        async for text in websocket.iter_text():
+            await websocket.send_text(text)
+
+    return app
+
+
+@contextlib.contextmanager
+def nginx(folder, server):
+    """The port of an nginx in front of `server`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "nginx.conf").write_text(NGINX.format(server=server, port=port))
+    command = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                assert time.monotonic() < deadline and process.poll() is None, process.stderr.read()
+                time.sleep(0.01)
+            yield port
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def serving(app, sock):
+    server = Server(app, ServerConfig(timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([sock])))
+    thread.start()
+    try:
+        assert server.started.wait(PATIENCE)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
+@pytest.mark.parametrize("unix", [False, True])
+def test_behind_nginx(serve, app, tmp_path, unix):
+    sock = bind_path(str(tmp_path / "app.sock")) if unix else bind("127.0.0.1", 0)[0]
+    address = f"unix:{sock.getsockname()}" if unix else f"127.0.0.1:{sock.getsockname()[1]}"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(serving(app, sock))
+        port = stack.enter_context(nginx(tmp_path, address))
+        client = stack.enter_context(httpx.Client(base_url=f"http://localhost:{port}", trust_env=False))
+        spoofed = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "ftp"}
+        for _ in range(3):
+            host, url = client.get("/client", headers=spoofed).json()
+            assert (host, url) == ("1.2.3.4", f"https://localhost:{port}/client")
+        large = {"text": "x" * 3_000_000}
+        assert client.post("/", json=large).json() == large
+        with client.stream("GET", "/stream") as response:
+            lines = response.iter_lines()
+            assert next(lines) == "0"  # before the second one is made
+            app.state.loop.call_soon_threadsafe(app.state.gate.set)
+            assert list(lines) == ["1", "2"]
+        with websockets.sync.client.connect(f"ws://localhost:{port}/ws") as websocket:
+            assert json.loads(websocket.recv()) == ["wss", "127.0.0.1"]
+            for text in ("a", "b" * 200_000):
+                websocket.send(text)
+                assert websocket.recv() == text
