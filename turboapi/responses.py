@@ -32,7 +32,6 @@ from typing_extensions import deprecated
 
 from turboapi._files import read_part, send_cached
 from turboapi._speedups import file_sender
-from turboapi._speedups.serialize import plain_json
 from turboapi._utils import create_collapsing_task_group
 from turboapi.background import BackgroundTask
 from turboapi.concurrency import iterate_in_threadpool
@@ -274,9 +273,6 @@ class JSONResponse(Response):
 
     def render(self, content: Any) -> bytes:
         """Return `content` as JSON bytes."""
-        plain = plain_json(content)
-        if plain is not None:
-            return plain
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 

@@ -341,7 +341,7 @@ def test_a_taken_port_is_noticed_before_any_worker_is_started(project):
             [sys.executable, "-m", "turboapi", "run", "main:app", "--workers", "2", "--port", port],
             cwd=project, env=environment(), capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
-    assert (done.returncode, done.stderr) == (1, f"Error: cannot listen on 127.0.0.1:{port}: address already in use\n")
+    assert (done.returncode, done.stderr) == (1, f"Error: cannot listen on 0.0.0.0:{port}: address already in use\n")
 
 
 def test_a_unix_socket_is_shared_and_goes_with_the_supervisor(start, project):

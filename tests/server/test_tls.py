@@ -146,7 +146,7 @@ def test_clients_that_speak_no_tls_hold_up_neither_others_nor_the_end(files, tmp
     pair = ("--ssl-certfile", str(files / "server.pem"), "--ssl-keyfile", str(files / "server.key"))
     server = Running("main:app", *pair, cwd=tmp_path)
     try:
-        address = ("127.0.0.1", int(server.wait_for(server.err, r"running on https://127.0.0.1:(\d+) ")[1]))
+        address = ("127.0.0.1", int(server.wait_for(server.err, r"running on https://0.0.0.0:(\d+) ")[1]))
         with (
             socket.create_connection(address, PATIENCE) as silent,
             socket.create_connection(address, PATIENCE) as plain,
@@ -217,7 +217,7 @@ def test_a_signal_loads_the_certificate_again(tmp_path, made, workers):
     pair = ("--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key")
     server = Running("main:app", "--workers", workers, *pair, cwd=tmp_path)
     try:
-        port = int(server.wait_for(server.err, r"running on https://127.0.0.1:(\d+) ")[1])
+        port = int(server.wait_for(server.err, r"running on https://0.0.0.0:(\d+) ")[1])
         first = serial_number(port, tmp_path)
         url = f"https://localhost:{port}/"
         with httpx.Client(verify=trusting(tmp_path), trust_env=False) as client:
