@@ -74,6 +74,7 @@ def run_tests(library: Library, root: Path, report: Path, *, alias: bool) -> Res
         *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
         *(("-p", "turboapi.compat.pytest") if alias else ()),
         *("--continue-on-collection-errors", f"--junit-xml={report}", "-o", "junit_family=xunit1"),
+        *("-o", "asyncio_default_fixture_loop_scope=function"),  # pytest-asyncio asks for a decision
         *library.chosen,
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
