@@ -139,6 +139,13 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def instructions(session: nox.Session) -> None:
+    """Count the instructions per request with callgrind; fails if a row takes more than is kept (`--update` keeps)."""
+    install(session, "test")
+    session.run("python", "-m", "benchmarks.instructions", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure TurboAPI beside FastAPI and nginx over real sockets; arguments go to `python -m benchmarks.load`."""
     install(session, "test")

@@ -16,6 +16,12 @@ from turboapi._speedups import Hub, Settings
 
 HOST = b"Host: localhost\r\n"
 BODY = b'{"name":"widget","price":9.5,"in_stock":true,"tags":["a","b"]}'
+BROWSER_HEADERS = (
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"
+    b"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
+    b"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nConnection: keep-alive\r\n"
+    b"Cookie: theme=dark; session=abc\r\nSec-Fetch-Mode: navigate\r\nPriority: u=0, i\r\n"
+)
 REQUESTS = {
     "hello": b"GET /hello HTTP/1.1\r\n" + HOST + b"\r\n",
     "path": b"GET /items/42?q=abc HTTP/1.1\r\n" + HOST + b"\r\n",
@@ -26,6 +32,8 @@ REQUESTS = {
     "not found": b"GET /missing HTTP/1.1\r\n" + HOST + b"\r\n",
     "validation error": b"GET /items/word HTTP/1.1\r\n" + HOST + b"\r\n",
     "deps": b"GET /me HTTP/1.1\r\n" + HOST + b"X-Token: secret\r\n\r\n",
+    "security": b"GET /account HTTP/1.1\r\n" + HOST + b"Authorization: Bearer secret\r\n\r\n",
+    "browser headers": b"GET /hello HTTP/1.1\r\n" + HOST + BROWSER_HEADERS + b"\r\n",
     "16 pipelined hellos": (b"GET /hello HTTP/1.1\r\n" + HOST + b"\r\n") * 16,
 }
 

@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from turboapi._plan.context import endpoint_context
 from turboapi._plan.dependencies import Dependant
 from turboapi._plan.fields import ModelField
+from turboapi._plan.plain_models import plain_shape
 from turboapi._plan.structs import readable_errors
+from turboapi._speedups.serialize import models_json
 from turboapi.datastructures import DefaultPlaceholder
 from turboapi.encoders import jsonable_encoder
 from turboapi.exceptions import EndpointContext, ResponseValidationError
@@ -77,12 +79,15 @@ def make_dumper(route: ResultRoute) -> Callable[[Any, Any], bytes]:
     validate = adapter.validator.validate_python
     to_json = adapter.serializer.to_json
     options = dump_options(route)
+    shape = None if len(options) > 1 else plain_shape(adapter.core_schema)
 
     def dump(result: Any, exchange: Any) -> bytes:
         try:
             value = validate(result, from_attributes=True)
         except ValidationError as exc:
             raise _invalid_response(exc, result, _context_of(route, exchange.scope())) from None
+        if shape is not None and (written := models_json(shape, value)) is not None:
+            return written
         return to_json(value, **options)
 
     return dump

@@ -16,6 +16,7 @@ of such a size are given to Python's own encoder instead.
 """
 
 import json
+from operator import attrgetter
 
 import msgspec
 
@@ -108,4 +109,72 @@ cpdef bytes plain_json(object obj, bint as_python=True):
     try:
         return encode_as_python(obj).encode() if found else encode(obj)
     except (OverflowError, ValueError):     # too long an integer, or UnicodeEncodeError: a lone surrogate
+        return None
+
+
+# --- models -----------------------------------------------------------------------------------------------------------
+
+cdef object _encode_models = msgspec.json.Encoder(enc_hook=attrgetter("__dict__")).encode
+
+
+cdef class Shape:
+    """The exact type of a value that is written as JSON by what it holds, and the shapes of what is in it."""
+
+    def __init__(self, kind, *, Shape items=None, dict fields=None):
+        self.kind = kind
+        self.items = items
+        self.names = None if fields is None else tuple(fields)
+        self.fields = None if fields is None else tuple(fields.values())
+
+    def or_none(self):
+        """The same shape, or None."""
+        cdef Shape shape = Shape(self.kind, items=self.items)
+        shape.names, shape.fields, shape.is_optional = self.names, self.fields, True
+        return shape
+
+    cdef bint fits(self, object value) except -1:
+        """Whether msgspec writes the value as pydantic does."""
+        cdef PyObject* kind = <PyObject*> Py_TYPE(<PyObject*> value)
+        if kind != <PyObject*> self.kind:
+            return self.is_optional and value is None
+        if self.fields is not None:
+            return self.model_fits(value)
+        if self.items is not None:
+            return self.list_fits(<list> value) if self.kind is list else self.dict_fits(<dict> value)
+        return self.kind is not float or _look_at_float(PyFloat_AS_DOUBLE(value)) == 0
+
+    cdef bint model_fits(self, object model) except -1:
+        """Whether a model has its fields, in their order, and nothing besides."""
+        cdef dict values = model.__dict__
+        cdef PyObject* name
+        cdef PyObject* value
+        cdef Py_ssize_t position = 0
+        cdef Py_ssize_t index = 0
+        if len(values) != len(self.names):
+            return False
+        while PyDict_Next(values, &position, &name, &value):
+            if <object> name != self.names[index] or not (<Shape> self.fields[index]).fits(<object> value):
+                return False
+            index += 1
+        return True
+
+    cdef bint list_fits(self, list values) except -1:
+        for value in values:
+            if not self.items.fits(value):
+                return False
+        return True
+
+    cdef bint dict_fits(self, dict values) except -1:
+        for name, value in values.items():
+            if type(name) is not str or not self.items.fits(value):
+                return False
+        return True
+
+
+def models_json(Shape shape not None, value):
+    if not shape.fits(value):
+        return None
+    try:
+        return _encode_models(value)
+    except (OverflowError, ValueError):     # too long an integer, or a lone surrogate
         return None
