@@ -24,6 +24,6 @@ class Shape:
 def models_json(shape: Shape, value: object) -> bytes | None:
     """Encode a value as JSON (RFC 8259), or return None when it has not the shape, or cannot be written so.
 
-    The bytes are those of pydantic's serializer. Never of the shape are subclasses, models with other attributes than their
-    fields, and floats that are not finite or would have an exponent.
+    The bytes are those of pydantic's serializer. Never of the shape are subclasses, models with other attributes than
+    their fields, and floats that are not finite or would have an exponent.
     """

@@ -44,6 +44,15 @@ LIBRARIES = (
 )
 
 
+# Where pytest looks for its configuration, and how that begins.
+CONFIGURATION = {
+    "pytest.ini": "",
+    "pyproject.toml": "[tool.pytest",
+    "tox.ini": "[pytest]",
+    "setup.cfg": "[tool:pytest]",
+}
+
+
 def unpack(library: Library, sdists: Path, folder: Path) -> Path:
     """Download the library's source distribution if need be, and unpack it in `folder`; return its root there."""
     pin = f"{library.name}=={version(library.name)}"
@@ -60,6 +69,8 @@ def unpack(library: Library, sdists: Path, folder: Path) -> Path:
     for path, text in library.files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
+    if not any((root / path).exists() and mark in (root / path).read_text() for path, mark in CONFIGURATION.items()):
+        (root / "pytest.ini").write_text("[pytest]\n")  # otherwise pytest would go by that of a folder above
     return root
 
 
@@ -74,7 +85,6 @@ def run_tests(library: Library, root: Path, report: Path, *, alias: bool) -> Res
         *(sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"),
         *(("-p", "turboapi.compat.pytest") if alias else ()),
         *("--continue-on-collection-errors", f"--junit-xml={report}", "-o", "junit_family=xunit1"),
-        *("-o", "asyncio_default_fixture_loop_scope=function"),  # pytest-asyncio asks for a decision
         *library.chosen,
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
