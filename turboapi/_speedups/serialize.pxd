@@ -7,8 +7,10 @@ cdef class Shape:
     cdef Shape items            # of a list, or of the values of a dict
     cdef tuple names            # of a model's fields, None for anything else
     cdef tuple fields
+    cdef bint nests_models      # there may be models in it, besides itself
 
-    cdef bint fits(self, object value) except -1
-    cdef bint model_fits(self, object model) except -1
-    cdef bint list_fits(self, list values) except -1
-    cdef bint dict_fits(self, dict values) except -1
+    cdef bint has_models(self)
+    cdef object tree(self, object value)
+    cdef object model_tree(self, object model)
+    cdef object list_tree(self, list values)
+    cdef object dict_tree(self, dict values)

@@ -16,7 +16,6 @@ of such a size are given to Python's own encoder instead.
 """
 
 import json
-from operator import attrgetter
 
 import msgspec
 
@@ -114,7 +113,7 @@ cpdef bytes plain_json(object obj, bint as_python=True):
 
 # --- models -----------------------------------------------------------------------------------------------------------
 
-cdef object _encode_models = msgspec.json.Encoder(enc_hook=attrgetter("__dict__")).encode
+cdef object _UNFIT = object()
 
 
 cdef class Shape:
@@ -125,56 +124,74 @@ cdef class Shape:
         self.items = items
         self.names = None if fields is None else tuple(fields)
         self.fields = None if fields is None else tuple(fields.values())
+        self.nests_models = any([(<Shape> shape).has_models() for shape in self.fields or (items,) if shape is not None])
 
     def or_none(self):
         """The same shape, or None."""
         cdef Shape shape = Shape(self.kind, items=self.items)
-        shape.names, shape.fields, shape.is_optional = self.names, self.fields, True
+        shape.names, shape.fields, shape.nests_models = self.names, self.fields, self.nests_models
+        shape.is_optional = True
         return shape
 
-    cdef bint fits(self, object value) except -1:
-        """Whether msgspec writes the value as pydantic does."""
+    cdef bint has_models(self):
+        return self.names is not None or self.nests_models
+
+    cdef object tree(self, object value):
+        """The value with a dict in place of each model; `_UNFIT` if msgspec would not write it as pydantic does."""
         cdef PyObject* kind = <PyObject*> Py_TYPE(<PyObject*> value)
         if kind != <PyObject*> self.kind:
-            return self.is_optional and value is None
-        if self.fields is not None:
-            return self.model_fits(value)
+            return None if self.is_optional and value is None else _UNFIT
+        if self.names is not None:
+            return self.model_tree(value)
         if self.items is not None:
-            return self.list_fits(<list> value) if self.kind is list else self.dict_fits(<dict> value)
-        return self.kind is not float or _look_at_float(PyFloat_AS_DOUBLE(value)) == 0
+            return self.list_tree(<list> value) if self.kind is list else self.dict_tree(<dict> value)
+        return _UNFIT if self.kind is float and _look_at_float(PyFloat_AS_DOUBLE(value)) else value
 
-    cdef bint model_fits(self, object model) except -1:
-        """Whether a model has its fields, in their order, and nothing besides."""
+    cdef object model_tree(self, object model):
+        """The attributes of a model that has its fields, in their order, and nothing besides."""
         cdef dict values = model.__dict__
+        cdef dict found = {} if self.nests_models else values
         cdef PyObject* name
         cdef PyObject* value
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t index = 0
         if len(values) != len(self.names):
-            return False
+            return _UNFIT
         while PyDict_Next(values, &position, &name, &value):
-            if <object> name != self.names[index] or not (<Shape> self.fields[index]).fits(<object> value):
-                return False
+            tree = (<Shape> self.fields[index]).tree(<object> value)
+            if tree is _UNFIT or <object> name != self.names[index]:
+                return _UNFIT
+            if self.nests_models:
+                found[<object> name] = tree
             index += 1
-        return True
+        return found
 
-    cdef bint list_fits(self, list values) except -1:
+    cdef object list_tree(self, list values):
+        cdef list found = [] if self.nests_models else values
         for value in values:
-            if not self.items.fits(value):
-                return False
-        return True
+            tree = self.items.tree(value)
+            if tree is _UNFIT:
+                return _UNFIT
+            if self.nests_models:
+                found.append(tree)
+        return found
 
-    cdef bint dict_fits(self, dict values) except -1:
+    cdef object dict_tree(self, dict values):
+        cdef dict found = {} if self.nests_models else values
         for name, value in values.items():
-            if type(name) is not str or not self.items.fits(value):
-                return False
-        return True
+            tree = self.items.tree(value)
+            if tree is _UNFIT or type(name) is not str:
+                return _UNFIT
+            if self.nests_models:
+                found[name] = tree
+        return found
 
 
 def models_json(Shape shape not None, value):
-    if not shape.fits(value):
+    tree = shape.tree(value)
+    if tree is _UNFIT:
         return None
     try:
-        return _encode_models(value)
+        return encode(tree)
     except (OverflowError, ValueError):     # too long an integer, or a lone surrogate
         return None
