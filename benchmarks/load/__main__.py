@@ -68,6 +68,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
         only_some = options.costs or options.memory
         options.rows = [] if only_some else list(ROWS)
         options.costs = options.costs or not only_some
+    if options.chart and not options.rows:
+        parser.error("--chart draws rows: name some with --rows")
     return options
 
 

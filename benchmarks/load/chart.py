@@ -10,21 +10,22 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
+from .peers import PEERS
 from .rows import ROWS
 
 CHOSEN = ("hello", "path", "json", "deps")
 """Rows of a chart for which none are asked for, as far as they were measured."""
 
 WIDTH = 720
-LABEL = 130  # width of the names
+LABEL = 150  # width of the names
 VALUE = 70  # width of the figures
 BAR, STEP = 14, 20  # height of a bar, and of a bar with its gap
 TITLE, GAP = 30, 16  # height of the title of a row, and of the gap after its bars
 HEAD = 44
 HEADLINE = "CPU µs per request (less is better)"
-LABELS = {"granian": "FastAPI, Granian", "fastapi": "FastAPI, uvicorn", "turboapi": "TurboAPI"}
+LABELS = {"fastapi": "FastAPI, uvicorn", "turboapi": "TurboAPI", **{peer.name: peer.title for peer in PEERS.values()}}
 STYLE = """\
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
 .title { font-weight: 600; }
@@ -78,7 +79,7 @@ def draw_bar(server: str, value: float, longest: float, top: int) -> list[str]:
     baseline = top + BAR - 2
     return [
         f'<text x="0" y="{baseline}">{escape(LABELS.get(server, server))}</text>',
-        f'<rect class="{server}" x="{LABEL}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>',
+        f'<rect class={quoteattr(server)} x="{LABEL}" y="{top}" width="{width:.1f}" height="{BAR}" rx="2"/>',
         f'<text class="value" x="{LABEL + width + 6:.1f}" y="{baseline}">{value:.1f}</text>',
     ]
 
@@ -88,7 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="JSON of a run")
     parser.add_argument("--rows", type=lambda text: text.split(","), default=[], metavar="LIST")
     options = parser.parse_args(arguments)
-    print(chart(json.loads(options.run.read_text())["summary"], options.rows), end="")
+    try:
+        print(chart(json.loads(options.run.read_text())["summary"], options.rows), end="")
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

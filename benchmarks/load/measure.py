@@ -84,7 +84,7 @@ class Bench:
             with run_server(name, rows, self.options.server_core) as server:
                 failed = [Absence(name, row.name, reason) for row in rows if (reason := self.fault(row, server))]
         except ServerError as error:
-            return [Absence(name, "", str(error))]
+            return [Absence(name, "", str(error).strip().splitlines()[-1])]  # of a traceback, the error
         return lacks + failed
 
     def fault(self, row: Row, server: Server) -> str:

@@ -21,6 +21,7 @@ class Peer:
     """A framework on its server.
 
     Attributes:
+        title: the framework, and the server if that is another project, for people.
         packages: the distributions that it consists of; the first one is its own.
         command: what starts it, without the port.
         lacks: rows of `SHARED_ROWS` that it cannot answer, with the reason.
@@ -28,6 +29,7 @@ class Peer:
     """
 
     name: str
+    title: str
     packages: tuple[str, ...]
     command: tuple[str, ...]
     lacks: dict[str, str] = field(default_factory=dict)
@@ -66,18 +68,30 @@ def on_granian(application: str) -> tuple[str, ...]:
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("granian", ("granian", "fastapi", "uvloop"), on_granian("benchmarks.load.apps_fastapi:app")),
-        Peer("blacksheep", ("blacksheep", "uvicorn", "orjson"), on_uvicorn("blacksheep_app")),
-        Peer("litestar", ("litestar", "uvicorn"), on_uvicorn("litestar_app"), more=("struct",)),
-        Peer("starlette", ("starlette", "uvicorn", "orjson"), on_uvicorn("starlette_app"), NO_INJECTION),
-        Peer("falcon", ("falcon", "uvicorn", "orjson"), on_uvicorn("falcon_app"), NO_INJECTION),
-        Peer("aiohttp", ("aiohttp", "uvloop", "orjson"), (f"{__name__}.aiohttp_app",), NO_INJECTION),
+        Peer(
+            "granian",
+            "FastAPI, Granian",
+            ("granian", "fastapi", "uvloop"),
+            on_granian("benchmarks.load.apps_fastapi:app"),
+        ),
+        Peer("blacksheep", "BlackSheep, uvicorn", ("blacksheep", "uvicorn", "orjson"), on_uvicorn("blacksheep_app")),
+        Peer("litestar", "Litestar, uvicorn", ("litestar", "uvicorn"), on_uvicorn("litestar_app"), more=("struct",)),
+        Peer(
+            "starlette",
+            "Starlette, uvicorn",
+            ("starlette", "uvicorn", "orjson"),
+            on_uvicorn("starlette_app"),
+            NO_INJECTION,
+        ),
+        Peer("falcon", "Falcon, uvicorn", ("falcon", "uvicorn", "orjson"), on_uvicorn("falcon_app"), NO_INJECTION),
+        Peer("aiohttp", "aiohttp", ("aiohttp", "uvloop", "orjson"), (f"{__name__}.aiohttp_app",), NO_INJECTION),
         Peer(
             "robyn",
+            "Robyn",
             ("robyn",),
             (f"{__name__}.robyn_app", "--processes", "1", "--workers", "1", "--log-level", "WARNING"),
             {"deps": "what it injects are constants, not results of functions of the request"},
         ),
-        Peer("socketify", ("socketify", "orjson"), (f"{__name__}.socketify_app",), NO_INJECTION),
+        Peer("socketify", "socketify", ("socketify", "orjson"), (f"{__name__}.socketify_app",), NO_INJECTION),
     )
 }

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from robyn import Robyn, WebSocketDisconnect
+from robyn import Headers, Response, Robyn, WebSocketDisconnect, jsonify
 from robyn.exceptions import HTTPException
 
 from ..apps import Item
@@ -13,8 +13,8 @@ app = Robyn(__file__)
 
 
 @app.exception  # before the routes, which take it from there
-def not_found(error: HTTPException) -> tuple[dict[str, str | None], dict[str, str], int]:
-    return {"detail": error.detail}, {}, error.status_code
+def not_found(error: HTTPException) -> Response:
+    return Response(error.status_code, Headers({"Content-Type": "application/json"}), jsonify({"detail": error.detail}))
 
 
 @app.get("/hello")
