@@ -138,6 +138,12 @@ def package(session: nox.Session) -> None:
         session.run("python", "-c", IMPORT_EVERYTHING, log=False)
 
 
+def install_what_can_be(session: nox.Session, group: str) -> None:
+    """Install what `group` names, one after the other, and go on where something has no release for this machine."""
+    for requirement in nox.project.dependency_groups(PYPROJECT, group):
+        session.run("python", "-m", "pip", "install", "--quiet", requirement, success_codes=[0, 1])
+
+
 @nox.session
 def instructions(session: nox.Session) -> None:
     """Count the instructions per request with callgrind; fails if a row takes more than is kept (`--update` keeps)."""
@@ -149,4 +155,6 @@ def instructions(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure TurboAPI beside FastAPI and nginx over real sockets; arguments go to `python -m benchmarks.load`."""
     install(session, "test")
+    if {"--peers", "all", "--servers=all"} & set(session.posargs):
+        install_what_can_be(session, "peers")
     session.run("python", "-m", "benchmarks.load", *session.posargs)

@@ -9,10 +9,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from .chart import chart
 from .measure import FEW, MANY, Bench
-from .report import cost_table, memory_table, summarise, table
+from .peers import PEERS
+from .report import absence_list, cost_table, facts_list, memory_table, summarise, table
 from .rows import ROWS
-from .servers import COMMANDS
+from .servers import ALL_SERVERS, COMMANDS
 
 
 def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
@@ -25,6 +27,11 @@ def some_of(known: Iterable[str]) -> Callable[[str], list[str]]:
         return names
 
     return parse
+
+
+def servers(text: str) -> list[str]:
+    """Read the names of servers, or `all` of them."""
+    return list(ALL_SERVERS) if text == "all" else some_of(ALL_SERVERS)(text)
 
 
 def at_least_one(text: str) -> int:
@@ -42,7 +49,8 @@ def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
     add("--warmup", type=at_least_one, default=1, metavar="SECONDS", help="of load before each measurement")
     add("--connections", type=at_least_one, default=64, help="keep-alive connections")
     add("--rows", type=some_of(ROWS), metavar="LIST", help="of " + ",".join(ROWS))
-    add("--servers", type=some_of(COMMANDS), default=list(COMMANDS), metavar="LIST", help="of " + ",".join(COMMANDS))
+    add("--servers", type=servers, default=list(COMMANDS), metavar="LIST", help="all, or of " + ",".join(ALL_SERVERS))
+    add("--peers", action="store_true", help="measure other frameworks, too: " + ",".join(PEERS))
     add("--server-core", type=int, default=0, metavar="CORE")
     add("--client-core", type=int, default=1, metavar="CORE")
     add(
@@ -52,11 +60,16 @@ def parse_arguments(arguments: Sequence[str] | None) -> Namespace:
     )
     add("--memory", action="store_true", help=f"read resident memory after {FEW:,} and {MANY:,} hellos instead")
     add("--json", type=Path, metavar="FILE", help="write facts, medians and samples there")
+    add("--chart", type=Path, metavar="FILE", help="draw CPU time per request there, as SVG")
     options = parser.parse_args(arguments)
+    if options.peers:
+        options.servers = list(dict.fromkeys([*options.servers, *PEERS]))
     if options.rows is None:
         only_some = options.costs or options.memory
         options.rows = [] if only_some else list(ROWS)
         options.costs = options.costs or not only_some
+    if options.chart and not options.rows:
+        parser.error("--chart draws rows: name some with --rows")
     return options
 
 
@@ -91,9 +104,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     require_cores(options.server_core, options.client_core)
     with Bench(options) as bench:
         run(bench, options)
+    document = bench.document()
+    print(facts_list(document))
+    if bench.absences:
+        print(f"Not measured:\n{absence_list(bench.absences)}")
     if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(bench.document(), indent=2) + "\n")
+        write(options.json, json.dumps(document, indent=2) + "\n")
+    if options.chart:
+        write(options.chart, chart(document["summary"]))
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file, in a folder that is made if there is none."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,7 @@ from typing import Any
 import uvloop
 
 from .probe import ECHO, FRAME, connect, is_right, request_body, request_head, upgrade_bytes
-from .rows import ROWS, Row
-from .servers import HOST
+from .rows import HOST, ROWS, Row
 
 SOCKETS = 64
 PAUSE = 0.005

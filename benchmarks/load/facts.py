@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,17 @@ PACKAGES = (
     "opentelemetry-api",
 )
 
+NOT_INSTALLED = "not installed"
+
 
 def collect(
-    settings: dict[str, Any], commands: dict[str, str], scripts: dict[str, str], load_average: tuple[float, ...]
+    settings: dict[str, Any],
+    commands: dict[str, str],
+    scripts: dict[str, str],
+    load_average: tuple[float, ...],
+    packages: Iterable[str],
 ) -> dict[str, Any]:
-    """Return the facts of one run, JSON-ready."""
+    """Return the facts of one run, JSON-ready; `packages` are distributions beside those of `PACKAGES`."""
     return {
         "machine": {
             "cpu": cpu_model(),
@@ -39,7 +46,7 @@ def collect(
             "python": platform.python_version(),
             "nginx": first_line("nginx", "-v"),
             "wrk": first_line("wrk", "-v"),
-            **{name: package_version(name) for name in PACKAGES},
+            **{name: package_version(name) for name in dict.fromkeys((*PACKAGES, *packages))},
         },
         "settings": settings,
         "commands": commands,
@@ -56,7 +63,7 @@ def package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def first_line(*command: str) -> str:
@@ -64,5 +71,5 @@ def first_line(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except FileNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
     return (done.stdout + done.stderr).partition("\n")[0]

@@ -12,8 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import Any
 
 from .payloads import PAYLOADS, blob
-from .rows import Blob, Row
-from .servers import HOST
+from .rows import HOST, Blob, Row
 
 TIMEOUT = 30.0
 READ_SIZE = 1024 * 1024

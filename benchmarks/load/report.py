@@ -95,6 +95,15 @@ class Memory:
     many_kib: int
 
 
+@dataclass(frozen=True)
+class Absence:
+    """A row that a server was not measured with, or all of them if `row` is empty, and why."""
+
+    server: str
+    row: str
+    reason: str
+
+
 def rotated(names: Sequence[str], turn: int) -> list[str]:
     """Return `names` starting with another one each turn, so that none always runs first."""
     start = turn % len(names)
@@ -216,12 +225,29 @@ def cost_table(costs: Sequence[Cost]) -> str:
     )
 
 
+def absence_list(absences: Iterable[Absence]) -> str:
+    """Return what was not measured as a markdown list, with the reasons."""
+    return "\n".join(f"* {absent.server}{f', {absent.row}' * bool(absent.row)}: {absent.reason}" for absent in absences)
+
+
+def facts_list(facts: dict[str, Any]) -> str:
+    """Return machine, versions and commands of a run as a markdown list."""
+    parts = [(name, value) for part in ("machine", "versions") for name, value in facts[part].items()]
+    commands = [(name, f"`{command}`") for name, command in facts["commands"].items()]
+    return "\n".join(f"* {name}: {value}" for name, value in parts + commands)
+
+
 def document(
-    facts: dict[str, Any], samples: Sequence[Sample], costs: Sequence[Cost], memories: Sequence[Memory]
+    facts: dict[str, Any],
+    samples: Sequence[Sample],
+    costs: Sequence[Cost],
+    memories: Sequence[Memory],
+    absences: Sequence[Absence],
 ) -> dict[str, Any]:
     """Return everything as one JSON-ready object: facts of the run, medians, memory and the raw samples."""
     return {
         **facts,
+        "absent": [asdict(absent) for absent in absences],
         "summary": [asdict(summary) for summary in summarise(samples)],
         "costs": [asdict(cost) for cost in costs],
         "memory": [asdict(memory) for memory in memories],

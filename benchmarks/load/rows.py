@@ -7,6 +7,9 @@ from typing import Any
 
 from .payloads import BLOB_SIZE, BOUNDARY, CATALOGUE_SIZE, page
 
+HOST = "127.0.0.1"
+"""Where every server listens."""
+
 ROUTES = 1_000
 """Routes the application registers after its own, for the `routes_last` row."""
 
@@ -38,7 +41,7 @@ class Row:
         pipeline: how many requests are sent at a time on each connection.
         driver: what loads the servers, one of `drivers.DRIVERS`.
         setup: how the application is served, one of `servers.SETUPS`.
-        servers: those that can answer it.
+        servers: those of our own that can answer it; peers state their rows themselves.
         payload: the name of a large body in `payloads.PAYLOADS`, in place of `body`.
     """
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .payloads import READABLE, folder
-from .rows import Blob, Row
+from .peers import PEERS
+from .rows import HOST, Blob, Row
 
-HOST = "127.0.0.1"
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 10.0
 CPUCLOCK_SCHED = 2
@@ -107,6 +107,7 @@ def application(module: str, setup: str) -> str:
 
 
 COMMANDS = {"nginx": nginx_command, "fastapi": fastapi_command, "turboapi": turboapi_command}
+ALL_SERVERS = (*COMMANDS, *PEERS)
 SETUPS: dict[str, tuple[str, ...]] = {
     "plain": (),
     "middleware": ("--factory",),
@@ -114,6 +115,18 @@ SETUPS: dict[str, tuple[str, ...]] = {
     "idle": ("--timeout-keep-alive", "3600"),  # connections stay
 }
 """Ways to serve the application, and the options that they take."""
+
+
+def server_command(name: str, port: int, own_folder: Path, rows: Sequence[Row], setup: str) -> list[str]:
+    """Return what starts the server called `name`; peers have one setup only."""
+    if name in PEERS:
+        return PEERS[name].command_line(port)
+    return COMMANDS[name](port, own_folder, rows, setup)
+
+
+def has_row(name: str, row: Row) -> bool:
+    """Tell whether the server called `name` can answer a row."""
+    return row.name in PEERS[name].rows if name in PEERS else name in row.servers
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,7 @@ def run_server(name: str, rows: Sequence[Row], core: int, setup: str = "plain") 
     """Start the server called `name`, pinned to `core`; yield it once it accepts connections; stop it."""
     with tempfile.TemporaryDirectory(prefix=f"load-{name}-") as own_folder:
         port, output = free_port(), Path(own_folder, "output")
-        command = ["taskset", "-c", str(core), *COMMANDS[name](port, Path(own_folder), rows, setup)]
+        command = ["taskset", "-c", str(core), *server_command(name, port, Path(own_folder), rows, setup)]
         with output.open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         server = Server(name, port, command, process, output)

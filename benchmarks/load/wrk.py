@@ -8,8 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .rows import Row
-from .servers import HOST
+from .rows import HOST, Row
 
 SCRIPT = "request.lua"
 GRACE = 30  # seconds that wrk may take beyond its duration

@@ -18,10 +18,13 @@ from benchmarks.load.drivers import make_drivers
 from benchmarks.load.payloads import BLOB_SIZE, FOLDER_VARIABLE, PAYLOADS, blob, catalogue, form
 from benchmarks.load.probe import is_right, request_bytes
 from benchmarks.load.report import (
+    Absence,
     Cost,
     Memory,
     Sample,
+    absence_list,
     cost_table,
+    facts_list,
     median_known,
     memory_table,
     ratio,
@@ -227,6 +230,12 @@ def test_what_is_measured_is_what_was_asked_for(arguments: list[str], rows: list
     assert (options.rows, options.costs) == (rows, costs)
 
 
+def test_charts_need_rows() -> None:
+    assert parse_arguments(["--chart", "x.svg"]).rows == list(ROWS)
+    with pytest.raises(SystemExit):
+        parse_arguments(["--chart", "x.svg", "--costs"])
+
+
 def test_the_last_route_is_the_last() -> None:
     assert ROWS["routes_last"].path.startswith(f"/resource-{ROUTES - 1}/")
 
@@ -298,9 +307,28 @@ def test_costs_have_a_column_for_each_server() -> None:
     ]
 
 
+def test_absences_are_listed_with_their_reasons() -> None:
+    listed = absence_list([Absence("falcon", "deps", "it has none"), Absence("robyn", "", "not installed")])
+    assert listed.splitlines() == ["* falcon, deps: it has none", "* robyn: not installed"]
+
+
+def test_facts_are_listed() -> None:
+    facts = {"machine": {"cores": 2}, "versions": {"python": "3.11.7"}, "commands": {"wrk": "wrk -t 1"}}
+    assert facts_list(facts).splitlines() == ["* cores: 2", "* python: 3.11.7", "* wrk: `wrk -t 1`"]
+
+
 def test_document_is_json_with_facts_medians_and_samples() -> None:
     document = json.loads(
-        json.dumps(report.document({"settings": {}}, [make_sample()], [Cost("x", "KiB", "nginx", 1.0)], []))
+        json.dumps(
+            report.document(
+                {"settings": {}},
+                [make_sample()],
+                [Cost("x", "KiB", "nginx", 1.0)],
+                [],
+                [Absence("falcon", "deps", "why")],
+            )
+        )
     )
-    assert document.keys() == {"settings", "summary", "costs", "memory", "samples"}
+    assert document.keys() == {"settings", "summary", "costs", "memory", "samples", "absent"}
+    assert document["absent"] == [{"server": "falcon", "row": "deps", "reason": "why"}]
     assert document["summary"][0]["cpu_us"] == document["samples"][0]["cpu_us"] == 8.0
