@@ -178,11 +178,20 @@ class _JSONEncoder:
             return obj
         if isinstance(obj, PydanticUndefinedType):
             return None
+        # NOTE: frames limit the depth of a tree. So each level takes one, and no comprehension, which may be another.
         if isinstance(obj, dict):
-            return self._encode_dict(obj, _as_set(include), _as_set(exclude))
+            include, exclude = _as_set(include), _as_set(exclude)
+            encoded = {}
+            for key, value in obj.items():
+                if self._is_wanted(key, value, include, exclude):
+                    encoded[self.encode(key)] = self.encode(value)
+            return encoded
         if isinstance(obj, _SEQUENCES):
             include, exclude = _as_set(include), _as_set(exclude)
-            return [self.encode(item, include, exclude) for item in obj]
+            items = []
+            for item in obj:
+                items.append(self.encode(item, include, exclude))
+            return items
         if isinstance(obj, msgspec.Struct):
             return self.encode(msgspec.to_builtins(obj, enc_hook=self.encode), include, exclude)
         return self._encode_other(obj, include, exclude)
@@ -209,16 +218,13 @@ class _JSONEncoder:
     def _after_model_dump(self) -> "_JSONEncoder":
         return _JSONEncoder(True, False, self.exclude_defaults, self.exclude_none, {}, self.sqlalchemy_safe)
 
-    def _encode_dict(self, obj: dict[Any, Any], include: Any, exclude: Any) -> dict[Any, Any]:
-        encode = self.encode
-        return {
-            encode(key): encode(value)
-            for key, value in obj.items()
-            if (include is None or key in include)
+    def _is_wanted(self, key: Any, value: Any, include: Any, exclude: Any) -> bool:
+        return (
+            (include is None or key in include)
             and (exclude is None or key not in exclude)
             and not (value is None and self.exclude_none)
             and not (self.sqlalchemy_safe and isinstance(key, str) and key.startswith("_sa"))
-        }
+        )
 
     def _encode_other(self, obj: Any, include: Any, exclude: Any) -> Any:
         encoder = ENCODERS_BY_TYPE.get(type(obj)) or _encoder_by_class(obj)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from turboapi._speedups.serialize import plain_json
@@ -37,11 +38,22 @@ async def http_exception_handler(request: Request, exc: StarletteHTTPException) 
 
 
 async def request_validation_exception_handler(request: Request, exc: RequestValidationError) -> JSONResponse:
-    """Answer 422 with the list of errors."""
+    """Answer 422 with the list of errors. What JSON cannot say of the input is shown as text, such as "NaN"."""
     errors = exc.errors()
     # PERF: nearly always the encoder would only make a copy of them.
-    detail = jsonable_encoder(errors) if plain_json(errors) is None else errors
-    return _PlainJSONResponse({"detail": detail}, status_code=422)
+    if plain_json(errors) is not None:
+        return _PlainJSONResponse({"detail": errors}, status_code=422)
+    try:
+        return _invalid(jsonable_encoder(errors))
+    except RecursionError:  # the parser takes deeper documents than the encoders
+        return _invalid(jsonable_encoder([{**error, "input": None} for error in errors]))
+
+
+def _invalid(detail: Any) -> JSONResponse:
+    try:
+        return _PlainJSONResponse({"detail": detail}, status_code=422)
+    except ValueError:  # NaN, infinities, or a surrogate without its other half
+        return _PlainJSONResponse({"detail": _writable(detail)}, status_code=422)
 
 
 async def websocket_request_validation_exception_handler(
@@ -49,3 +61,14 @@ async def websocket_request_validation_exception_handler(
 ) -> None:
     """Close the connection with 1008 and the list of errors as the reason."""
     await websocket.close(code=WS_1008_POLICY_VIOLATION, reason=jsonable_encoder(exc.errors()))
+
+
+def _writable(data: Any) -> Any:
+    """Return JSON-compatible data with text in place of what JSON and UTF-8 have no way to write."""
+    if isinstance(data, str):
+        return data.encode(errors="backslashreplace").decode()
+    if isinstance(data, float) and not math.isfinite(data):
+        return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
+    if isinstance(data, dict):
+        return {_writable(key): _writable(value) for key, value in data.items()}
+    return [_writable(item) for item in data] if isinstance(data, list) else data

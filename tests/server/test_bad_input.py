@@ -78,6 +78,10 @@ def build(api: Framework, tree: Path) -> Any:
     async def session(request: api.Request):
         return dict(request.session)
 
+    @app.get("/cookies")
+    async def cookies(request: api.Request, a: str = api.Cookie("")):
+        return [len(a), len(request.cookies)]
+
     @app.get("/headers/parameter")
     async def header_of_parameter(value: str, response: api.Response):
         response.headers["x-value"] = value
@@ -631,6 +635,38 @@ def test_a_session_of_our_own(sides):
 
 def test_only_who_has_the_key_could_sign_nonsense(sides):
     assert ask_all(sides, session_of(signed(b"nonsense")), 500).body == b"Internal Server Error"
+
+
+# --- cookies ----------------------------------------------------------------------------------------------------------
+
+SIZE_OF_COOKIES = 64_000
+COOKIES = {  # what a parser that begins anew at every sign would be busy with for seconds
+    "backslashes": 'a="' + "\\" * SIZE_OF_COOKIES + '"',
+    "escaped quotes": 'a="' + '\\"' * (SIZE_OF_COOKIES // 2) + '"',
+    "octal escapes": 'a="' + "\\012" * (SIZE_OF_COOKIES // 4) + '"',
+    "octal escapes that are cut off": 'a="' + "\\01" * (SIZE_OF_COOKIES // 3) + '"',
+    "quotes": 'a="' * (SIZE_OF_COOKIES // 3),
+    "quotes alone": '"' * SIZE_OF_COOKIES,
+    "semicolons": ";" * SIZE_OF_COOKIES,
+    "semicolons and blanks": "; " * (SIZE_OF_COOKIES // 2),
+    "blanks": "a" + " " * SIZE_OF_COOKIES + "b",
+    "equals signs": "=" * SIZE_OF_COOKIES,
+    "pairs": "a=b;" * (SIZE_OF_COOKIES // 4),
+    "names": ";".join(f"{number:x}=" for number in range(SIZE_OF_COOKIES // 6)),
+    "commas": "a=b," * (SIZE_OF_COOKIES // 4),
+    "bytes above 127": "\xff=\xff;" * (SIZE_OF_COOKIES // 4),
+}
+
+
+@pytest.mark.parametrize("name", COOKIES)
+def test_no_cookie_takes_long_to_read(sides, name):
+    """Within the patience of a client; a quadratic parser would need seconds for each of them."""
+    lines = ("GET /cookies HTTP/1.1", "Host: test", f"Cookie: {COOKIES[name]}", "", "")
+    message = "\r\n".join(lines).encode("latin-1")
+    with socket.create_connection((sides.ours.host, sides.ours.port), PATIENCE) as connection:
+        for _ in range(50):
+            connection.sendall(message)
+            assert read_answer(connection)[0].status == 200
 
 
 # --- bodies over a limit ----------------------------------------------------------------------------------------------

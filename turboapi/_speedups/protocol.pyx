@@ -11,6 +11,7 @@ A WebSocket handshake is the last request, too: when those before it are answere
 import logging
 import re
 from contextvars import copy_context
+from socket import AF_INET6, inet_pton
 
 import httptools
 
@@ -56,10 +57,17 @@ cdef dict _REASONS = {
     503: b"Service Unavailable",
     505: b"HTTP Version Not Supported",
 }
-# uri-host [":" port] of RFC 9110, section 7.2
-cdef object _is_host = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
+# Methods for which the parser expects RTSP or Icecast instead of HTTP: it answers to these, but does not say so.
+cdef frozenset _FOREIGN_METHODS = frozenset((
+    b"ANNOUNCE", b"DESCRIBE", b"FLUSH", b"GET_PARAMETER", b"PAUSE", b"PLAY", b"RECORD", b"REDIRECT", b"SETUP",
+    b"SET_PARAMETER", b"SOURCE", b"TEARDOWN",
+))
+# uri-host [":" port] of RFC 9110, section 7.2; the group is an address in brackets
+cdef object _match_host = re.compile(
+    rb"(?:\[([0-9A-Fa-f:.]+)\]|(?:[-A-Za-z0-9._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?"
 ).fullmatch
+# Transfer codings of which the last one is chunked (RFC 9112, section 6.1), in lower case
+cdef object _ends_chunked = re.compile(rb"(?:[-!#$%&'*+.^_`|~0-9a-z]+[ \t]*,[ \t]*)+chunked[ \t]*").fullmatch
 
 
 cdef class Hub:
@@ -330,18 +338,21 @@ cdef class HttpProtocol(Connection):
         if self.reading == READING_BODY:  # a trailer: bounded, and never a header (RFC 9110, section 6.5.1)
             if self.head_size > TRAILER_LIMIT:
                 self.refuse(431)
+            elif self.arriving is not None and not self.arriving.answered:
+                if lower_name(name) in (b"connection", b"proxy-connection"):
+                    self.arriving.keep_alive = False  # as the parser may not read on
             return
         lower = lower_name(name)
         size = PyBytes_GET_SIZE(lower)  # tells nearly all others from those that matter here
         if size == 4 and lower == b"host":
             self.hosts += 1
             if value != self.hub.known_host:
-                if _is_host(value) is None:
+                if not _is_host(value):
                     self.refuse(400)
                 else:
                     self.hub.known_host = value
-        elif size == 10 and lower == b"connection":
-            self.states_connection = True
+        elif (size == 10 and lower == b"connection") or (size == 16 and lower == b"proxy-connection"):
+            self.states_connection = True  # to the parser both are the same
         elif size == 14 and lower == b"content-length":
             self.announced = int(value)
         elif size == 6 and lower == b"expect":
@@ -352,7 +363,7 @@ cdef class HttpProtocol(Connection):
             self.is_coded = True
             value = value.strip().lower()
             if value != b"chunked":  # RFC 9112, sections 6.1 and 6.3
-                self.refuse(501 if value.endswith(b"chunked") else 400)
+                self.refuse(400 if _ends_chunked(value) is None else 501)
         self.headers.append((lower, value))
         if len(self.headers) > self.settings.limit_header_count or self.head_size > self.settings.limit_header_size:
             self.refuse(431)
@@ -405,6 +416,9 @@ cdef class HttpProtocol(Connection):
         if exchange.method == "CONNECT":
             self.refuse(501)
             return None
+        if method in _FOREIGN_METHODS:
+            self.refuse(400)
+            return None
         if not self._set_target(exchange, self.target):
             self.refuse(400)
             return None
@@ -417,15 +431,18 @@ cdef class HttpProtocol(Connection):
         return exchange
 
     cdef int _set_target(self, HttpExchange exchange, bytes target) except -1:
-        """Take the request target apart (RFC 9112, section 3.2); 0 when it names an impossible host."""
+        """Take the request target apart (RFC 9112, section 3.2); 0 when it is none, or names an impossible host."""
         cdef const char* text
         cdef const char* mark
         cdef Py_ssize_t size
         exchange.target_bytes = target
         if PyBytes_AS_STRING(target)[0] != 47:  # not "/...": absolute form, or an asterisk
             authority, target = _origin_form(target)
-            if authority is not None:
-                if _is_host(authority) is None:
+            if authority is None:
+                if target != b"*" or exchange.method != "OPTIONS":
+                    return 0
+            else:
+                if authority[:1] in b":" or not _is_host(authority):  # an empty host (RFC 9110, section 4.2.1)
                     return 0
                 self.headers = [(b"host", authority), *(pair for pair in self.headers if pair[0] != b"host")]
         text = PyBytes_AS_STRING(target)
@@ -566,6 +583,8 @@ cdef class HttpProtocol(Connection):
 
     cdef int answer_last(self, int status, list headers, bytes reason) except -1:
         """Answer with a reason in plain text, and close."""
+        if self.target and self.parser.get_method() == b"HEAD":
+            reason = b""  # RFC 9110, section 9.3.2
         cdef list all_headers = [*(self.settings.headers or ()), (b"content-type", b"text/plain; charset=utf-8"), *headers]
         if status == 503:
             all_headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
@@ -584,7 +603,7 @@ cdef class HttpProtocol(Connection):
         has_body = self.announced > 0 or self.is_coded
         websocket, refusal = self.hub.open_websocket(self.hub, exchange, self.transport, has_body)
         if websocket is None:
-            return self.answer_last(refusal[0], refusal[1], b"" if exchange.method == "HEAD" else refusal[2])
+            return self.answer_last(refusal[0], refusal[1], refusal[2])
         self.flush()
         self.closed = True  # for HTTP
         self.hub.open.discard(self)
@@ -750,6 +769,19 @@ cdef object _address(object name):
     if isinstance(name, tuple):
         return (str(name[0]), int(name[1]))
     return (name, None) if isinstance(name, str) and name else None
+
+
+cdef bint _is_host(bytes value) except -1:
+    """Whether the value may stand in Host."""
+    cdef object match = _match_host(value)
+    if match is None:
+        return False
+    if match[1] is not None:
+        try:
+            inet_pton(AF_INET6, match[1].decode("ascii"))
+        except OSError:
+            return False
+    return True
 
 
 cdef tuple _origin_form(bytes target):
