@@ -635,6 +635,7 @@ def test_a_client_may_leave_in_the_same_turn_as_the_handshake(site):
     peer = here.connect()
     feed_in_one_turn(here, peer, HANDSHAKE)
     here.loop.call_soon(lambda: peer.protocol.connection_lost(None))
+    peer.transport.closing = True
     here.settle()
     assert app.events == [{"type": "websocket.disconnect", "code": 1005}]
     assert here.hub.connections == 0
