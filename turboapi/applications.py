@@ -475,26 +475,36 @@ class _ErrorAnswers:
 
     async def __call__(self, exchange: Any, exc: Exception) -> None:
         """Answer an exchange whose pipeline raised `exc`."""
-        try:
-            await self.expected_only(exchange, exc)
-        except Exception as error:
-            await self.unexpected_only(exchange, error)
+        left = await self._answer_expected(exchange, exc)
+        if left is not None:
+            await self.unexpected_only(exchange, left)
 
     async def expected_only(self, exchange: Any, exc: Exception) -> None:
         """Let the exception handlers answer; raises what they do not."""
+        left = await self._answer_expected(exchange, exc)
+        if left is not None:
+            try:
+                raise left
+            finally:
+                del exc, left  # its traceback has this frame, which must not have it: that would be a cycle
+
+    async def _answer_expected(self, exchange: Any, exc: Exception) -> Exception | None:
+        """Let the exception handlers answer, and return what they do not."""
         # What a handler raises is for the handlers once more: they stand around the endpoint and around the router.
         for _ in range(2 if isinstance(exchange.target, Endpoint) else 1):
+            call = self._find_handler(exc)
+            if call is None:
+                return exc
             try:
-                await self._answer_expected(exchange, exc)
-                return
+                await self._answer_by(call, exchange, exc)
+                return None
             except Exception as error:
                 exc = error
-        raise exc
+        return exc
 
-    async def _answer_expected(self, exchange: Any, exc: Exception) -> None:
-        call = self._find_handler(exc)
-        if call is None:
-            raise exc
+    async def _answer_by(
+        self, call: Callable[[Request, Exception], Awaitable[Any]], exchange: Any, exc: Exception
+    ) -> None:
         if exchange.started:
             raise RuntimeError("Caught handled exception, but response already started.") from exc
         response = await call(exchange.get_request(Request), exc)

@@ -556,6 +556,22 @@ def test_a_receive_that_is_never_resumed_is_forgotten(site):
     assert peer.open
 
 
+def feed_in_one_turn(here, peer, *parts):
+    """Deliver the reads without a turn of the loop between them: on 3.11 a Task has not seen yet what it waits for."""
+    for part in parts:
+        here.loop.call_soon(lambda part=part: peer.protocol.data_received(part))
+
+
+def test_a_message_in_the_same_turn_as_the_handshake_is_answered(site):
+    here = site()
+    peer = here.connect()
+    feed_in_one_turn(here, peer, HANDSHAKE, frame(TEXT, b"one"))
+    here.settle()
+    assert frames(peer) == [Frame(TEXT, b"one")]
+    peer.feed(frame(TEXT, b"two"))
+    assert frames(peer) == [Frame(TEXT, b"one"), Frame(TEXT, b"two")]
+
+
 def test_messages_leave_nothing_behind(site):
     """Whole and in fragments, packed or not, with pings, and receivers that are cancelled."""
     packing = PerMessageDeflate(False, False, 12, 12)
@@ -612,6 +628,28 @@ def test_a_client_may_leave_at_any_time(site, caplog, name, gone):
         assert app.events[-1]["type"] in ("websocket.disconnect", "websocket.receive")
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
     assert here.hub.connections == 0
+
+
+def test_a_client_may_leave_in_the_same_turn_as_the_handshake(site):
+    here = site(app := App())
+    peer = here.connect()
+    feed_in_one_turn(here, peer, HANDSHAKE)
+    here.loop.call_soon(lambda: peer.protocol.connection_lost(None))
+    peer.transport.closing = True
+    here.settle()
+    assert app.events == [{"type": "websocket.disconnect", "code": 1005}]
+    assert here.hub.connections == 0
+
+
+def test_an_application_may_be_cancelled_in_the_same_turn_as_the_handshake(site):
+    here = site(app := App())
+    peer = here.connect()
+    feed_in_one_turn(here, peer, HANDSHAKE)
+    here.loop.call_soon(here.hub.abort)
+    here.settle()
+    assert app.events == []
+    assert here.hub.connections == 0
+    assert not peer.open
 
 
 def test_a_send_that_waits_ends_when_the_client_leaves(site):

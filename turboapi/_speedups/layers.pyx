@@ -361,7 +361,7 @@ async def _dispatch(Inside inside):
     elif inside.task is not None or (inside.inner is not None and inside.inner.error is not None):
         await inside.finish()
     if inside.inner is not None:
-        inside.inner.origin = None  # which would be a cycle
+        inside.inner.origin = inside.inner.error = None  # which would be cycles
     if failure is not None:
         raise failure
 

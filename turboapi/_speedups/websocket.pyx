@@ -54,6 +54,8 @@ cdef class Arrival:
     def add_done_callback(self, callback, *, context):
         self.callback = callback
         self.context = context
+        if self.is_done:
+            self.channel.loop.call_soon(callback, self, context=context)
 
     def done(self):
         return self.is_done
@@ -81,17 +83,24 @@ cdef class Arrival:
         return True
 
     cdef int arrive(self) except -1:
-        """Wake who waits, as a future does it: when the loop gets to it."""
-        if not self.is_done and self.callback is not None:  # who has none has closed its coroutine
+        """Wake who waits, as a future does it: when the loop gets to it.
+
+        A Task begins to wait a turn of the loop after its coroutine's first step, if it was run by hand (`tasks`): it is
+        woken when it does. Who closes its coroutine never begins.
+        """
+        if not self.is_done:
             self.is_done = True
-            self.channel.loop.call_soon(self.callback, self, context=self.context)
+            if self.callback is not None:
+                self.channel.loop.call_soon(self.callback, self, context=self.context)
         return 0
 
     cdef int arrive_now(self) except -1:
         """Wake who waits, at once. Not to be called from within a task."""
-        if self.is_done or self.callback is None:
+        if self.is_done:
             return 0
         self.is_done = True
+        if self.callback is None:
+            return 0
         PyContext_Enter(self.context)
         try:
             self.callback(self)

@@ -456,6 +456,7 @@ class WebSocketConnection(Channel, asyncio.Protocol):
     def _leave_hub(self) -> None:
         if self.is_lost and self._ended:
             self._hub.websockets.discard(self)
+            self._pings.forget()
 
     def drain(self) -> None:
         """The server stops."""
@@ -510,6 +511,11 @@ class Pings:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def forget(self) -> None:
+        """End for good, and let go of who is called: it has this object, which would be a cycle."""
+        self.stop()
+        del self._send, self._missing
 
     def wait_on(self) -> None:
         """Wait once more for the pong that is missing."""
