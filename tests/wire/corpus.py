@@ -4,8 +4,8 @@
 are generated: one case for each byte that may not stand in a place, for each way to hide a framing header, and so on.
 What test_refusals.py has is not repeated here.
 
-Known and left out: the parser takes GET, POST and OPTIONS with RTSP/1.0 and RTSP/1.1 for HTTP of that version, and does not
-tell. They are framed alike, so that no other server can be led to see another request.
+Known and left out: the parser takes GET, POST and OPTIONS with RTSP/1.0 and RTSP/1.1 for HTTP of that version, and does
+not tell. They are framed alike, so that no other server can be led to see another request.
 """
 
 from collections.abc import Iterable, Iterator

@@ -412,12 +412,15 @@ cdef class HttpProtocol(Connection):
         if self.settings.limit_body and self.announced > self.settings.limit_body:
             self.refuse(413)
             return None
-        exchange.method = "GET" if method == b"GET" else <str> _METHODS.get(method) or method.decode("ascii")
+        if method == b"GET":
+            exchange.method = "GET"
+        elif method in _FOREIGN_METHODS:
+            self.refuse(400)
+            return None
+        else:
+            exchange.method = <str> _METHODS.get(method) or method.decode("ascii")
         if exchange.method == "CONNECT":
             self.refuse(501)
-            return None
-        if method in _FOREIGN_METHODS:
-            self.refuse(400)
             return None
         if not self._set_target(exchange, self.target):
             self.refuse(400)
@@ -583,9 +586,9 @@ cdef class HttpProtocol(Connection):
 
     cdef int answer_last(self, int status, list headers, bytes reason) except -1:
         """Answer with a reason in plain text, and close."""
+        cdef list all_headers = [*(self.settings.headers or ()), (b"content-type", b"text/plain; charset=utf-8"), *headers]
         if self.target and self.parser.get_method() == b"HEAD":
             reason = b""  # RFC 9110, section 9.3.2
-        cdef list all_headers = [*(self.settings.headers or ()), (b"content-type", b"text/plain; charset=utf-8"), *headers]
         if status == 503:
             all_headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
         self.write(last_response(status, all_headers, reason, self.settings.write_flags))
