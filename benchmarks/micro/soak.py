@@ -42,7 +42,7 @@ from turboapi.sse import EventSourceResponse
 
 READ_SIZE = 262144
 FILE_SIZE = 300_000
-BATCH = 200  # messages between two runs of the collector, of a row with a share of 1
+BATCH = 100  # messages between two runs of the collector, of a row with a share of 1
 MINIMUM = 50  # messages in a batch of any row
 PATIENCE = 10.0  # seconds until a client that waits for an answer gives up
 CLOSE = bytes((0x88, 0x82)) + bytes(4) + (1000).to_bytes(2)
