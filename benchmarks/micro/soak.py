@@ -42,7 +42,7 @@ from turboapi.sse import EventSourceResponse
 
 READ_SIZE = 262144
 FILE_SIZE = 300_000
-BATCH = 200  # messages between two runs of the collector, of a row with a share of 1
+BATCH = 100  # messages between two runs of the collector, of a row with a share of 1
 MINIMUM = 50  # messages in a batch of any row
 PATIENCE = 10.0  # seconds until a client that waits for an answer gives up
 CLOSE = bytes((0x88, 0x82)) + bytes(4) + (1000).to_bytes(2)
@@ -398,14 +398,12 @@ class Growth(NamedTuple):
     Attributes:
         resident: bytes of resident memory.
         blocks: pieces of memory of Python's allocator.
-        references: all there are to objects; 0 unless the interpreter is a debug build, which counts them.
         objects: what the collector knows, by type.
         garbage: objects that only the collector could free.
     """
 
     resident: int
     blocks: int
-    references: int
     objects: Counter[str]
     garbage: int
 
@@ -418,12 +416,6 @@ def resident() -> int:
 def objects() -> Counter[str]:
     """Count the objects that the garbage collector knows, by type."""
     return Counter(f"{type(each).__module__}.{type(each).__qualname__}" for each in gc.get_objects())
-
-
-def references() -> int:
-    """Return how many references there are, if the interpreter counts them."""
-    count: Callable[[], int] | None = getattr(sys, "gettotalrefcount", None)
-    return 0 if count is None else count()
 
 
 def batch_size(row: Row) -> int:
@@ -442,12 +434,12 @@ async def grow(client: Client, row: Row, count: int) -> Growth:
         await client.run(row, batch)
         gc.collect()
         known = objects()
-        held, blocks, memory = references(), sys.getallocatedblocks(), resident()
+        blocks, memory = sys.getallocatedblocks(), resident()
         for start in range(0, count, batch):
             await client.run(row, min(batch, count - start))
             garbage += gc.collect()
-        memory, blocks, held = resident() - memory, sys.getallocatedblocks() - blocks, references() - held
-        return Growth(memory, blocks, held, objects() - known, garbage)
+        memory, blocks = resident() - memory, sys.getallocatedblocks() - blocks
+        return Growth(memory, blocks, objects() - known, garbage)
     finally:
         gc.enable()
         gc.unfreeze()
@@ -465,7 +457,7 @@ def sweep(names: list[str], requests: int) -> None:
         clients = {name: Client(app_of(name)) for name in {row.app for row in rows.values()}}
         for name, row in rows.items():
             count = max(1, round(unit * row.share / row.answers))
-            memory, blocks, _, left, garbage = await grow(clients[row.app], row, count)
+            memory, blocks, left, garbage = await grow(clients[row.app], row, count)
             sent = count * row.answers
             figures = f"{memory // 1024:7} {blocks:7} {left.total():7} {garbage / sent:14.1f}"
             print(f"{name:24} {sent:9,} {figures} {resident() / 2**20:8.1f}", *left.most_common(3), flush=True)
