@@ -13,7 +13,8 @@ from . import port_argument
 
 
 def dumps(value: Any) -> str:
-    return orjson.dumps(value).decode()
+    written: str = orjson.dumps(value).decode()
+    return written
 
 
 json_response = partial(web.json_response, dumps=dumps)

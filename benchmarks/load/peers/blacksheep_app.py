@@ -13,7 +13,8 @@ from ..rows import HELLO
 
 
 def dumps(value: Any) -> str:
-    return orjson.dumps(value, default=lambda model: model.model_dump()).decode()
+    written: str = orjson.dumps(value, default=lambda model: model.model_dump()).decode()
+    return written
 
 
 json_settings.use(loads=orjson.loads, dumps=dumps)

@@ -16,7 +16,8 @@ from ..rows import HELLO
 
 class OrjsonResponse(JSONResponse):
     def render(self, content: Any) -> bytes:
-        return orjson.dumps(content)
+        written: bytes = orjson.dumps(content)
+        return written
 
 
 async def hello(request: Request) -> Response:
