@@ -8,6 +8,7 @@ from turboapi.exception_handlers import http_exception_handler
 from turboapi.exceptions import StarletteHTTPException
 from turboapi.middleware.body_limit import (
     MAX_BODY_SIZE_SCOPE_KEY,
+    LimitInScope,
     RequestBodyLimitMiddleware,
     RequestBodyLimitResponseSent,
     RequestBodyTooLarge,
@@ -87,6 +88,7 @@ class AppBodyLimitMiddleware(NativeMiddleware):
         self.app = wrap_app_with_body_limit(app, max_body_size)
         self.inside = app
         self.max_body_size = max_body_size
+        self._hook = LimitInScope(cast(int, max_body_size))
 
     def layer(self) -> Layer | None:
         """Return the layer; None where there is no limit."""
@@ -94,7 +96,7 @@ class AppBodyLimitMiddleware(NativeMiddleware):
 
     def before(self, exchange: Exchange) -> Any:
         """Let pass what has no body, and leave everything else to the counting."""
-        return keep_body_below(exchange, cast(int, self.max_body_size))
+        return keep_body_below(exchange, self._hook)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if MAX_BODY_SIZE_SCOPE_KEY in scope:

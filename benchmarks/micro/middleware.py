@@ -14,13 +14,16 @@ import uvloop
 from benchmarks.micro.protocol import HOST, time_of
 from turboapi import Request, Response, TurboAPI
 from turboapi._speedups import Hub, Settings
+from turboapi.authentication import AuthenticationBackend
 from turboapi.middleware import (
+    AuthenticationMiddleware,
     BaseHTTPMiddleware,
     CORSMiddleware,
     CustomMiddleware,
     GZipMiddleware,
     LoggingMiddleware,
     RateLimitMiddleware,
+    RequestBodyLimitMiddleware,
     SessionMiddleware,
 )
 from turboapi.middleware import TrustedHostMiddleware as TrustedHost
@@ -38,12 +41,19 @@ async def before(request: Request) -> None:
     request.state.seen = True
 
 
+class Nobody(AuthenticationBackend):
+    async def authenticate(self, conn: Any) -> None:
+        return None
+
+
 STACKS: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "none": [],
     "CORS": [(CORSMiddleware, {"allow_origins": ["*"]})],
     "GZip (small body)": [(GZipMiddleware, {})],
     "TrustedHost": [(TrustedHost, {"allowed_hosts": ["localhost"]})],
     "Session (no cookie)": [(SessionMiddleware, {"secret_key": "secret"})],
+    "RequestBodyLimit": [(RequestBodyLimitMiddleware, {"max_body_size": 1000})],
+    "Authentication": [(AuthenticationMiddleware, {"backend": Nobody()})],
     "RateLimit (memory)": [(RateLimitMiddleware, {"limits": "1000000000/hour"})],
     "Logging (to nowhere)": [(LoggingMiddleware, {})],
     "Logging (1 %)": [(LoggingMiddleware, {"sample": 0.01})],

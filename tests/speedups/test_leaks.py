@@ -6,6 +6,7 @@ What is sent stands in `benchmarks.micro.soak`, which does the same for as long 
 import asyncio
 import gc
 import logging
+import mmap
 import sys
 from array import array
 from collections.abc import Callable
@@ -80,12 +81,15 @@ def test_kept_objects_are_seen() -> None:
 
 
 def test_kept_memory_is_seen() -> None:
-    kept: list[bytes] = []
+    kept: list[mmap.mmap] = []
 
     async def endpoint() -> None:
-        kept.append(b"x" * 5000)  # too large for Python's allocator, nothing for its collector
+        kept.append(mmap.mmap(-1, mmap.PAGESIZE * 2))  # nothing for Python's allocator, nor for its collector
+        kept[-1].write(b"x" * mmap.PAGESIZE * 2)
 
     found = growths(one_route(endpoint), ROWS["hello"])
+    for each in kept:
+        each.close()
     assert len(found) == TRIES and found[-1].resident > RESIDENT_NOISE, found
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from turboapi._speedups import Layer
 from turboapi.datastructures import Headers
 from turboapi.exceptions import StarletteHTTPException
-from turboapi.middleware.hooks import AS_ASGI, Exchange, NativeMiddleware
+from turboapi.middleware.hooks import AS_ASGI, Exchange, NativeMiddleware, ResponseHook, ScopeHook
 from turboapi.responses import PlainTextResponse
 from turboapi.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -50,6 +50,7 @@ class RequestBodyLimitMiddleware(NativeMiddleware):
     def __init__(self, app: ASGIApp, max_body_size: int) -> None:
         self.app = app
         self.max_body_size = max_body_size
+        self._hook = LimitInScope(max_body_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -63,20 +64,28 @@ class RequestBodyLimitMiddleware(NativeMiddleware):
 
     def before(self, exchange: Exchange) -> Any:
         """Let pass what has no body, and leave everything else to the counting."""
-        return keep_body_below(exchange, self.max_body_size)
+        return keep_body_below(exchange, self._hook)
 
 
-def keep_body_below(exchange: Exchange, max_body_size: int) -> Any:
-    """Return None for a request whose body is known to be no larger; any other has to be counted, under ASGI."""
+class LimitInScope(ScopeHook):
+    """Lets the scope of a request name the limit for its body."""
+
+    def __init__(self, max_body_size: int) -> None:
+        self.max_body_size = max_body_size
+
+    def open(self, scope: Scope) -> ResponseHook:
+        scope[MAX_BODY_SIZE_SCOPE_KEY] = self.max_body_size
+        return ResponseHook()
+
+
+def keep_body_below(exchange: Exchange, limit: LimitInScope) -> Any:
+    """Return what a hook does: requests whose body is not known to be small enough are counted, under ASGI."""
     if exchange.header(b"transfer-encoding") is not None:
         return AS_ASGI
     length = exchange.header(b"content-length")
     if length is None:
         return None
-    if not length.isdigit() or int(length) > max_body_size:
-        return AS_ASGI
-    exchange.scope()[MAX_BODY_SIZE_SCOPE_KEY] = max_body_size
-    return None
+    return limit if length.isdigit() and int(length) <= limit.max_body_size else AS_ASGI
 
 
 class RequestBodyLimitResponder:
