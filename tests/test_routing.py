@@ -4,9 +4,10 @@ from typing import Annotated
 
 import pytest
 
-from turboapi import APIRouter, Depends, HTTPException, TurboAPI
+from turboapi import APIRouter, Depends, HTTPException, TurboAPI, WebSocket
 from turboapi.responses import PlainTextResponse
-from turboapi.routing import Mount, Route
+from turboapi.routing import APIWebSocketRoute, Mount, Route, WebSocketRoute
+from turboapi.testclient import TestClient
 
 
 def test_verbs_and_allow(client_for):
@@ -127,3 +128,32 @@ def test_only_its_own_routes_make_a_site_stale():
     assert renewed is not site
     router.get("/x")(lambda: None)
     assert renewed.current() is not renewed
+
+
+def test_websocket_routes_are_not_asked_about_requests():
+    """They would have to see a scope, and every request behind them would pay for it."""
+
+    class Asking(APIWebSocketRoute):
+        def matches(self, scope):
+            return super().matches(scope)
+
+    async def session(websocket: WebSocket):
+        await websocket.accept()
+
+    inner = APIRouter()
+    inner.add_api_websocket_route("/inner/{key}", session)
+    app = TurboAPI(routes=[WebSocketRoute("/plain/{key}", session), APIWebSocketRoute("/api/{key}", session)])
+    app.include_router(inner)
+    entries = len(TurboAPI().freeze().router.entries)
+    assert len(app.freeze().router.entries) == entries
+    assert len(TurboAPI(routes=[Asking("/{key}", session)]).freeze().router.entries) == entries + 1
+
+    @app.get("/{key}/{rest}")
+    async def read(key: str, rest: str):
+        return f"{key}-{rest}"
+
+    with TestClient(app) as client:
+        for kind in ("plain", "api", "inner"):
+            assert client.get(f"/{kind}/a").json() == f"{kind}-a"
+            with client.websocket_connect(f"/{kind}/a"):
+                pass

@@ -463,7 +463,9 @@ class APIRouter(Verbs, Router):
     def site(self, **options: Any) -> Site:
         """Return the frozen form of the router's present routes; the options are those of `Site`."""
         return Site(
-            router=RouteTable([self._entry(route) for route in _iter_table(self.routes)]),
+            router=RouteTable(
+                [self._entry(route) for route in _iter_table(self.routes) if not _is_for_websockets(route)]
+            ),
             unmatched=self._unmatched,
             not_allowed=_not_allowed,
             changed=partial(self._differs_from, list(_walk(self))),
@@ -649,6 +651,13 @@ def _iter_table(routes: Sequence[BaseRoute]) -> Iterator[Candidate | BaseRoute]:
             yield from _iter_table(cast(Any, route.effective_candidates()))
         else:
             yield route
+
+
+def _is_for_websockets(route: Candidate | BaseRoute) -> bool:
+    """Whether a route can match no HTTP request, so that it need not be asked."""
+    served = route.starlette_route if isinstance(route, PrefixedRoute) else route
+    matches = (WebSocketRoute.matches, APIWebSocketRoute.matches)
+    return isinstance(served, WebSocketRoute) and type(served).matches in matches
 
 
 def _is_plain(router: Any) -> bool:
