@@ -155,27 +155,27 @@ def test_more_connections_than_the_limit_wait_until_there_is_room(start, workers
     server = start("--limit-connections", "3", "--workers", str(workers), "--timeout-keep-alive", "0")
     address = ("127.0.0.1", server.connect().port)
     with contextlib.ExitStack() as stack:
-        accepted, waiting = connect_until_full(stack, address)
-        assert len(accepted) >= 3 * workers
+        accepted, waiting = connect_until_full(stack, address, 3 * workers)
         for client in accepted:
             client.close()
         assert waiting.recv(1000).startswith(b"HTTP/1.1 200")
-        _, waiting = connect_until_full(stack, address)
+        _, waiting = connect_until_full(stack, address, 3 * workers - 1)  # the one that waited is there, too
         server.signal(signal.SIGTERM)
         assert waiting.recv(1000).startswith(b"HTTP/1.1 200")  # the kernel had told it "connected"
     assert server.ended() == 0
 
 
-def connect_until_full(stack, address):
-    """Connections that are answered, and one that is not."""
+def connect_until_full(stack, address, least):
+    """Connections that are answered, at least so many, and one that is not."""
     accepted = []
     while True:
         client = stack.enter_context(socket.create_connection(address))
         client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        client.settimeout(1)
+        client.settimeout(PATIENCE if len(accepted) < least else 1)
         try:
             assert client.recv(1000).startswith(b"HTTP/1.1 200")
         except TimeoutError:
+            assert len(accepted) >= least
             client.settimeout(PATIENCE)
             return accepted, client
         accepted.append(client)

@@ -151,3 +151,17 @@ def test_reset_on_a_socket(message):
     talk(app, script)
     assert seen in ([], ["begun", "disconnect"])
     assert bool(seen) is message.endswith(b"\r\n\r\n")
+
+
+def test_the_hub_tells_of_every_connection_from_the_limit_on():
+    site = Wire(echo)
+    calls = []
+    site.hub.call_when_full(2, lambda: calls.append(site.hub.connections))
+    first, *_ = [site.connect() for _ in range(3)]
+    first.leave()
+    site.connect()
+    assert calls == [2, 3, 3]
+    site.hub.call_when_full(0, lambda: calls.append("none"))
+    site.connect()
+    assert calls == [2, 3, 3]
+    site.close()

@@ -252,14 +252,16 @@ async def cancelled_by_another(log: Log) -> None:
 
 @scenario
 async def cancelled_while_a_child_runs(log: Log) -> None:
+    cancel = current().cancel
+
     async def child() -> None:
+        asyncio.get_running_loop().call_soon(cancel)  # by then it waits
         try:
             await asyncio.sleep(10)
         except asyncio.CancelledError:
             log.append("child cancelled")
             raise
 
-    asyncio.get_running_loop().call_later(0.001, current().cancel)
     await asyncio.create_task(child())
 
 

@@ -24,6 +24,8 @@ cdef class Hub:
     cdef readonly long total_requests
     cdef double now                     # loop time of the last sweep
     cdef bint draining
+    cdef long limit                     # of connections; 0: there is none
+    cdef object on_full
     cdef object timer
     cdef bytes known_host               # the last Host that was found valid
     cdef long refusals                  # since the last sweep

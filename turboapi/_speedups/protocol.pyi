@@ -70,6 +70,9 @@ class Hub:
     def connections(self) -> int:
         """How many connections, WebSockets among them, are open."""
 
+    def call_when_full(self, limit: int, callback: Callable[[], object]) -> None:
+        """Call `callback()` at every new connection with which as many as `limit`, or more, are open; 0: never."""
+
     @property
     def requests(self) -> int:
         """How many requests have arrived and are not answered."""

@@ -94,6 +94,11 @@ cdef class Hub:
         """How many connections are open."""
         return len(self.open) + len(self.websockets)
 
+    def call_when_full(self, long limit, callback):
+        """Call `callback()` at every new connection with which as many as `limit`, or more, are open."""
+        self.limit = limit
+        self.on_full = callback
+
     @property
     def tasks(self):
         """How many requests have something left to do: background tasks and exit code, besides answers."""
@@ -197,6 +202,8 @@ cdef class HttpProtocol(Connection):
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
+        if 0 < self.hub.limit <= self.hub.connections:
+            self.hub.on_full()
         self.deadline = self.within(self.settings.timeout_header)
 
     def connection_lost(self, exc):

@@ -229,6 +229,7 @@ class Server:
     async def _tend(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Goes on listening on what is wanted, and while there is room for connections."""
         limit = self.config.limit_connections
+        hub.call_when_full(limit, self._changed.set)
         full = False
         while self._tends:
             if full is not (0 < limit <= hub.connections):
