@@ -276,6 +276,119 @@ CASES = [
     ),
     *(
         case(
+            f"async generators are left in order {where}, and {ending}",
+            f"""
+            app = App()
+            {setup}
+            async def outer():
+                log.append("outer")
+                try:
+                    yield 1
+                except BaseException as exc:
+                    log.append(["outer sees", type(exc).__name__, type(exc.__context__).__name__])
+                    raise
+                finally:
+                    log.append("outer end")
+            def push(request, name): request.scope["fastapi_inner_astack"].callback(log.append, name)
+            async def inner(request: Request, value: int = Depends(outer)):
+                {early}
+                try:
+                    yield value + 1
+                finally:
+                    log.append(["inner end", request.url.path])
+                    {leave}
+            def task(): log.append("task")
+            @app.get("/")
+            async def handler(request: Request, tasks: BackgroundTasks, value: int = Depends(inner), again: int = Depends(outer)):
+                tasks.add_task(task)
+                {late}
+                {answer}
+            """,
+        )
+        for where, setup in (
+            ("", ""),
+            (
+                "behind middleware",
+                "@app.middleware('http')\n            async def pass_on(request, call_next): return await call_next(request)",
+            ),
+        )
+        for ending, early, late, answer, leave in (
+            ("nobody looks at the stack", "pass", "pass", "return value", "pass"),
+            ("a dependency uses the stack", "push(request, 'early')", "pass", "return value", "pass"),
+            ("the handler uses the stack", "pass", "push(request, 'late')", "return value", "pass"),
+            ("both use the stack", "push(request, 'early')", "push(request, 'late')", "return value", "pass"),
+            ("exit code uses the stack", "pass", "pass", "return value", "push(request, 'leaving')"),
+            ("the handler fails", "pass", "pass", "raise KeyError(value)", "pass"),
+            ("the handler refuses", "push(request, 'early')", "pass", "raise HTTPException(418)", "pass"),
+            ("exit code fails", "pass", "pass", "return value", "raise LookupError"),
+            ("exit code fails, too", "pass", "pass", "raise KeyError(value)", "raise LookupError"),
+            ("exit code returns", "pass", "pass", "raise KeyError(value)", "return"),
+        )
+    ),
+    *(
+        case(
+            f"an async generator is entered, and then {what} takes the place of a dependency",
+            f"""
+            app = App()
+            async def first():
+                yield 1
+                log.append("first end")
+            def second(): return 2
+            {code}
+            async def install(value: int = Depends(first)): app.dependency_overrides[second] = other
+            @app.get("/", dependencies=[Depends(install)])
+            async def handler(value: Any = Depends(second)): return value
+            """,
+            b"/",
+            b"/",
+        )
+        for what, code in (
+            ("a generator", "def other():\n                yield 3\n                log.append('other end')"),
+            (
+                "an async generator",
+                "async def other():\n                yield 3\n                log.append('other end')",
+            ),
+            (
+                "a generator that fails",
+                "def other():\n                yield 3\n                raise HTTPException(418)",
+            ),
+        )
+    ),
+    case(
+        "a security scheme of one's own is called as it says",
+        """
+        class Own(OAuth2PasswordBearer):
+            async def __call__(self, request): return ["own", request.headers.get("authorization")]
+        class Checked(APIKeyHeader):
+            def check_api_key(self, api_key): return ["checked", api_key]
+        class Angry(HTTPBearer):
+            def make_not_authenticated_error(self): return HTTPException(418)
+        class Renamed(APIKeyQuery): pass
+        renamed = Renamed(name="before")
+        renamed.model.name = "after"
+        app = App()
+        @app.get("/own")
+        def own(found: Any = Depends(Own(tokenUrl="t"))): return found
+        @app.get("/checked")
+        def checked(found: Any = Depends(Checked(name="X-Key"))): return found
+        @app.get("/angry")
+        def angry(found: Any = Depends(Angry())): return found
+        @app.get("/renamed")
+        def named(found: Any = Depends(renamed)): return found
+        """,
+        *(
+            Request("GET", path, headers)
+            for path in (b"/own", b"/checked", b"/angry", b"/renamed?before=1&after=2&after=3")
+            for headers in (
+                (),
+                ((b"authorization", b"Bearer a  b "), (b"authorization", b"Bearer second")),
+                ((b"authorization", b"bEARER \xe9"), (b"x-key", b"\xe9")),
+                ((b"authorization", b""), (b"x-key", b"")),
+            )
+        ),
+    ),
+    *(
+        case(
             f"a dependency of {scope} scope waits, takes the traceback off an exception and {ending}",
             f"""
             import asyncio

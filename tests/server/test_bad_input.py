@@ -144,7 +144,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sides]:
     (site / "folder-link").symlink_to(tree)
     (site / "loop-link").symlink_to(site / "loop-link")
     app = build(TURBOAPI, tree)
-    with _served(app) as ours, _served_by_uvicorn(build(FASTAPI, tree)) as theirs:
+    with _served(app, timeout_keep_alive=PATIENCE) as ours, _served_by_uvicorn(build(FASTAPI, tree)) as theirs:
         yield Sides(ours, theirs, app, tree)
 
 

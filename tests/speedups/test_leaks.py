@@ -21,8 +21,8 @@ from turboapi import TurboAPI
 from turboapi.responses import Response
 
 BATCHES = 3
-TRIES = 3  # caches fill, and threads come and go, at times: a leak grows each time
-NOISE = 60  # blocks and objects; a leak leaves at least one for each message, and there are 150 of them
+TRIES = 8  # caches fill, and threads come and go, at times: a leak grows each time
+NOISE = 100  # blocks and objects; a leak leaves at least one for each message, and there are 150 of them
 RESIDENT_NOISE = 1 << 20  # bytes
 
 # anyio's task group keeps the error of a task that it has cancelled in a frame of that error's traceback.

@@ -6,7 +6,7 @@ Everything that can be decided before the first request is decided here.
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -55,6 +55,7 @@ from turboapi.exceptions import (
 )
 from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
+from turboapi.security.base import text_reader
 from turboapi.security.oauth2 import SecurityScopes
 from turboapi.types import SyncMode
 
@@ -71,9 +72,10 @@ __all__ = [
 ]
 
 _SOURCES = {"path": 0, "query": 1, "header": 2, "cookie": 3}
+_ATTRIBUTES = {"path": "path_params", "query": "query_params", "header": "headers", "cookie": "cookies"}
 _KINDS = {None: 0, "str": 1, "int": 2, "float": 3, "bool": 4}
 _REQUEST, _RESPONSE, _BACKGROUND, _CALLED = range(4)
-_ASYNC, _THREAD, _ASYNC_GENERATOR, _GENERATOR, _COLLECT = range(5)
+_ASYNC, _THREAD, _DIRECT, _ASYNC_GENERATOR, _GENERATOR, _COLLECT = range(6)
 _NO_BODY, _DIRECT_BODY, _EXACT_BODY = range(3)
 _PLAIN, _MODEL, _EXACT_RESULT = range(3)
 
@@ -160,6 +162,23 @@ async def _run_with_stack(key: str, exchange: Any, func: Callable[..., Awaitable
         raise FastAPIError(RESPONSE_NOT_AWAITED)
 
 
+def _manager_of(generator: AsyncGenerator[Any, None]) -> AbstractAsyncContextManager[Any]:
+    """Return the context manager that leaves an async generator which has been entered already."""
+    return asynccontextmanager(lambda: generator)()
+
+
+async def _leave(stack: AsyncExitStack, failure: BaseException | None, is_answered: bool) -> None:
+    """End a request by what is on the stack, which sees the exception that there was, if any."""
+    try:
+        async with stack:
+            if failure is not None:
+                raise failure
+    finally:
+        failure = None  # its traceback leads here
+    if not is_answered:
+        raise FastAPIError(RESPONSE_NOT_AWAITED)
+
+
 async def _run_and_close(coroutine: Awaitable[None], exchange: Any) -> None:
     try:
         await coroutine
@@ -189,6 +208,8 @@ HOOKS = Hooks(
     run_with_stack=_run_with_stack,
     run_and_close=_run_and_close,
     open_generator=_open_generator,
+    manager_of=_manager_of,
+    leave=_leave,
     finish_reading=_finish_reading,
 )
 
@@ -350,8 +371,12 @@ class _Plan:
         reuse = self.first.get(key, -1) if declared.use_cache else -1
         sync_mode = "thread" if used.concurrency is not None else used.sync_mode or self.sync_mode
         dispatch, sources = self.dispatch(used.call, mode, sync_mode, subs)
+        call = _call(used, subs, self.embed, self.style)
+        reader = None if self.style.exact or used.concurrency is not None else text_reader(used.call)
+        if reader is not None:
+            call, mode = _text_call(*reader), _DIRECT
         visit = Visit(
-            call=_call(used, subs, self.embed, self.style),
+            call=call,
             mode=mode,
             reuse=reuse,
             function_scope=declared.scope == "function",
@@ -382,7 +407,7 @@ class _Plan:
 def _origin(mode: int, dispatch: Dispatch | None, sources: Sources | None) -> Sources | None:
     if mode >= _ASYNC_GENERATOR or sources is None:
         return None
-    if mode == _ASYNC:
+    if mode in (_ASYNC, _DIRECT):
         return sources
     return None if dispatch is None else (dispatch, *sources)
 
@@ -441,6 +466,37 @@ def _call(
         body_slot=slots[direct_body.name] if direct_body is not None else -1,
         body_exact=_body_extractor(body_fields, embed) if body_fields else None,
         positional=positional,
+    )
+
+
+def _text_call(source: str, name: str, func: Callable[[str | None], Any]) -> Call:
+    """Return the call of a function with one text of the request, or None if that is not there."""
+    connection_attribute = _ATTRIBUTES[source]
+
+    def extract(request: Request) -> tuple[Any, list[Any]]:
+        return getattr(request, connection_attribute).get(name), []
+
+    text = Argument(
+        source=_SOURCES[source],
+        kind=_KINDS["str"],
+        slot=0,
+        key=name,
+        required=False,
+        direct=True,
+        default=None,
+        shared_default=True,
+        validate=None,
+        exact=extract,
+    )
+    return Call(
+        func=func,
+        arguments=(text,),
+        names=("text",),
+        injections=(),
+        subs=(),
+        body_slot=-1,
+        body_exact=None,
+        positional=True,
     )
 
 
@@ -518,7 +574,7 @@ def _text_validator(field: ModelField) -> Callable[[str], Any]:
 
 
 def _extractor(field: ModelField, source: str) -> Callable[[Request], tuple[Any, list[Any]]]:
-    attribute = {"path": "path_params", "query": "query_params", "header": "headers", "cookie": "cookies"}[source]
+    attribute = _ATTRIBUTES[source]
 
     def extract(request: Request) -> tuple[Any, list[Any]]:
         return extract_param(field, getattr(request, attribute), {})

@@ -165,6 +165,8 @@ _SOLVING = Style(
         run_with_stack=_run_with_present_stack,
         run_and_close=HOOKS.run_and_close,
         open_generator=HOOKS.open_generator,
+        manager_of=HOOKS.manager_of,
+        leave=HOOKS.leave,
         finish_reading=HOOKS.finish_reading,
     ),
     result=lambda route: (_EXACT_RESULT, _reply),

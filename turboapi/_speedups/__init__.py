@@ -10,6 +10,7 @@ One request goes down this list::
     arguments       texts of path, query, headers, cookies -> values   (query, convert, headers)
     dependencies    the steps that call what the handler depends on
     dispatch        plain functions: in a worker thread, or at once
+    exits           the exit code of dependencies, behind the answer
                   HANDLER
     serialize       result -> JSON
     writer        status, headers, body -> bytes

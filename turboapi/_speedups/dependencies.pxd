@@ -4,9 +4,10 @@ from turboapi._speedups.dispatch cimport Dispatch
 cdef enum:
     MODE_ASYNC = 0          # a coroutine function
     MODE_THREAD = 1         # a plain function: a worker thread, or inline
-    MODE_ASYNC_GENERATOR = 2
-    MODE_GENERATOR = 3
-    MODE_COLLECT = 4        # of an endpoint: it is not called, the result is what it would be called with
+    MODE_DIRECT = 2         # of a dependency: a plain function of our own, called as it is
+    MODE_ASYNC_GENERATOR = 3
+    MODE_GENERATOR = 4
+    MODE_COLLECT = 5        # of an endpoint: it is not called, the result is what it would be called with
 
 
 cdef class Visit:

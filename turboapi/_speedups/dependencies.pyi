@@ -23,7 +23,8 @@ class Visit:
     ) -> None:
         """A step.
 
-        mode: 0 coroutine function, 1 plain function, 2 async generator, 3 generator.
+        mode: 0 coroutine function, 1 plain function, 2 plain function that is called at once, 3 async generator,
+            4 generator.
         reuse: the index of the visit whose value this one takes over, or -1.
         function_scope: a generator's exit code runs before the response is sent.
         limit: makes a context manager to hold around the call.

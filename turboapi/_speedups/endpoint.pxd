@@ -24,6 +24,8 @@ cdef class Hooks:
     cdef readonly object run_in_thread      # (func, *args) -> awaitable
     cdef readonly object new_place          # () -> object with `run`, the same for one request, and `leave`
     cdef readonly object open_generator     # (func, values, is_async, limit, request, stack, run_in_thread) -> async context manager
+    cdef readonly object manager_of         # (entered async generator) -> async context manager that leaves it
+    cdef readonly object leave              # (exit stack, exception or None, is answered) -> awaitable of the end of a request
     cdef readonly object undefined          # the body of a request without one
     cdef readonly object run_limited        # (semaphore, is_async, func, values, run_in_thread) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
@@ -40,6 +42,7 @@ cdef class Outcome:
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
     cdef object loop                        # the running one, if somebody has asked
+    cdef bint keeps_place                   # among the worker threads, once it has one
     cdef object place                       # the request's own among the worker threads, if it keeps one
     cdef object reply                       # or: the Response to send
     cdef tuple paused                       # how far `_produce` has got without the exit stacks that it needs by now
@@ -53,6 +56,7 @@ cdef class Endpoint:
     cdef readonly bint needs_stack          # some visit is a generator, or the result wants the exit stack
     cdef readonly bint needs_function_stack
     cdef readonly bint has_generators       # some visit is a generator
+    cdef readonly bint has_light_exits      # nothing but async generators of request scope, without a limit
     cdef readonly bint closes_files         # forms: uploaded files are open until the very end
     cdef readonly bint simple               # no visits, no injections, no exact body or result
     cdef readonly int body_kind

@@ -1,6 +1,7 @@
 """The conductor: arguments -> dependencies -> handler -> serialize -> answer."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any, Final
 
 from turboapi._speedups.arguments import Call
@@ -33,6 +34,8 @@ class Hooks:
         run_with_stack: Callable[..., Awaitable[Any]],
         run_and_close: Callable[..., Awaitable[Any]],
         open_generator: Callable[..., Any],
+        manager_of: Callable[[AsyncGenerator[Any]], AbstractAsyncContextManager[Any]],
+        leave: Callable[[AsyncExitStack, BaseException | None, bool], Awaitable[None]],
         finish_reading: Callable[..., Awaitable[None]],
     ) -> None:
         """The hooks.
@@ -49,6 +52,8 @@ class Hooks:
         run_with_stack: (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args).
         run_and_close: (coroutine, exchange) -> awaitable that closes the exchange's open files at the end.
         open_generator: makes an async context manager of a generator dependency.
+        manager_of: makes the async context manager that leaves an async generator which has been entered.
+        leave: (exit stack, exception or None, is answered) -> awaitable of the end of a request.
         finish_reading: (awaitable of the body, exchange) -> awaitable, which raises what to answer.
         """
 
@@ -76,6 +81,10 @@ class Hooks:
     def new_place(self) -> Callable[[], Any]: ...
     @property
     def open_generator(self) -> Callable[..., Any]: ...
+    @property
+    def manager_of(self) -> Callable[[AsyncGenerator[Any]], AbstractAsyncContextManager[Any]]: ...
+    @property
+    def leave(self) -> Callable[[AsyncExitStack, BaseException | None, bool], Awaitable[None]]: ...
     @property
     def run_limited(self) -> Callable[..., Awaitable[Any]]: ...
     @property
@@ -126,7 +135,7 @@ class Endpoint:
     ) -> None:
         """A route.
 
-        mode: of the handler, as in `dependencies.Visit`; 4: it is not called, and `make_response` gets the keywords, as
+        mode: of the handler, as in `dependencies.Visit`; 5: it is not called, and `make_response` gets the keywords, as
             far as they are good, and the list of errors as the result.
         body_kind: 0 none, 1 decoded from the raw bytes by `decode`, 2 parsed by `load_body` and validated by each call.
         decode: raw body -> value; what it raises leads to `load_body`.
@@ -160,6 +169,10 @@ class Endpoint:
     def needs_function_stack(self) -> bool: ...
     @property
     def has_generators(self) -> bool: ...
+    @property
+    def has_light_exits(self) -> bool:
+        """All exit code is that of async generators of request scope, without a limit."""
+
     @property
     def closes_files(self) -> bool: ...
     @property

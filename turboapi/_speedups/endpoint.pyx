@@ -18,10 +18,11 @@ import sys
 from asyncio import _get_running_loop as get_running_loop
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
-from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_THREAD, Visit
+from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_DIRECT, MODE_THREAD, Visit
 from turboapi._speedups.dispatch cimport Dispatch
+from turboapi._speedups.exits cimport Exits, new_exits
 from turboapi._speedups.headers cimport find_header
-from turboapi._speedups.request cimport Exchange
+from turboapi._speedups.request cimport INNER_STACK, Exchange
 from turboapi._speedups.router cimport Match, Router
 from turboapi._speedups.serialize cimport plain_json
 
@@ -56,7 +57,7 @@ cdef class Hooks:
 
     def __init__(
         self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, new_place, run_limited,
-        run_with_stack, run_and_close, open_generator, finish_reading,
+        run_with_stack, run_and_close, open_generator, manager_of, leave, finish_reading,
     ):
         self.request_class = request_class
         self.response_class = response_class
@@ -71,6 +72,8 @@ cdef class Hooks:
         self.run_with_stack = run_with_stack
         self.run_and_close = run_and_close
         self.open_generator = open_generator
+        self.manager_of = manager_of
+        self.leave = leave
         self.finish_reading = finish_reading
         self.native_types = {}
 
@@ -114,6 +117,10 @@ cdef class Endpoint:
         self.visits = visits
         generators = [visit for visit in visits if (<Visit> visit).mode >= MODE_ASYNC_GENERATOR]
         self.has_generators = bool(generators)
+        self.has_light_exits = self.has_generators and not needs_stack and all(
+            (<Visit> visit).mode == MODE_ASYNC_GENERATOR and (<Visit> visit).limit is None and not (<Visit> visit).function_scope
+            for visit in generators
+        )
         self.needs_stack = needs_stack or self.has_generators
         self.needs_function_stack = any((<Visit> visit).function_scope for visit in generators)
         self.closes_files = closes_files
@@ -174,8 +181,10 @@ cdef class Endpoint:
                     pending = endpoint._send(exchange, outcome)
                     if pending is not None:
                         await pending
+                elif endpoint.has_light_exits and exchange.stands_alone():
+                    await endpoint._answer_and_leave(exchange)
                 elif endpoint.needs_stack:
-                    await self.hooks.run_with_stack("fastapi_inner_astack", exchange, endpoint._answer_in_full)
+                    await self.hooks.run_with_stack(INNER_STACK, exchange, endpoint._answer_in_full)
                 else:
                     await endpoint._answer_in_full(None, exchange)
             except Exception as exc:
@@ -236,7 +245,7 @@ cdef class Endpoint:
                 await self._produce(stack, exchange, outcome, stack)
         if outcome.paused is not None:
             if stack is None:
-                await self.hooks.run_with_stack("fastapi_inner_astack", exchange, self._answer_in_full, outcome)
+                await self.hooks.run_with_stack(INNER_STACK, exchange, self._answer_in_full, outcome)
                 return
             await self.hooks.run_with_stack("fastapi_function_astack", exchange, self._produce_in_place, outcome, stack)
         pending = self._send(exchange, outcome)
@@ -247,17 +256,45 @@ cdef class Endpoint:
             if pending is not None:
                 await pending
 
+    async def _answer_and_leave(self, Exchange exchange):
+        """The same where the dependencies with exit code are async generators of request scope, without an exit stack."""
+        cdef Exits exits = new_exits(self.hooks.manager_of)
+        cdef bint is_answered = False
+        cdef object failure = None
+        cdef object generator
+        exchange.use_exits(exits)
+        try:
+            await self._answer_in_full(exits, exchange)
+            is_answered = True
+        except BaseException as exc:
+            failure = exc
+        while failure is None:
+            generator = exits.pop()
+            if generator is None:
+                break
+            try:
+                await anext(generator)
+                failure = RuntimeError("generator didn't stop")
+                await generator.aclose()
+            except StopAsyncIteration:
+                pass
+            except BaseException as exc:
+                failure = exc
+        if failure is not None or exits.stack is not None:
+            await self.hooks.leave(exits.open_stack(), failure, is_answered)
+
     async def _produce_in_place(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """The same as `_produce`, with a place of its own among the worker threads.
 
         What a generator yields may be something that others wait for in the threads, such as a connection. This request
         must not wait for them then.
         """
-        outcome.place = self.hooks.new_place()
+        outcome.keeps_place = True
         try:
             await self._produce(function_stack, exchange, outcome, stack)
         finally:
-            outcome.place.leave()
+            if outcome.place is not None:
+                outcome.place.leave()
 
     async def _produce(self, function_stack, Exchange exchange, Outcome outcome, stack):
         """Body, dependencies, arguments, handler, serialization.
@@ -299,15 +336,19 @@ cdef class Endpoint:
                 results[index] = results[visit.reuse]
                 continue
             self._inject(visit.call, exchange, values, outcome)
+            if visit.mode == MODE_DIRECT:
+                results[index] = visit.call.invoke(values)
+                continue
             loop = self._inline_loop(visit.dispatch, visit.sources, outcome)
             if loop is not None:
                 results[index] = visit.dispatch.call_inline(loop, visit.call, values, None, exchange)
             elif visit.mode == MODE_ASYNC and visit.limit is None:
                 results[index] = await visit.call.invoke(values)
+            elif visit.mode == MODE_ASYNC_GENERATOR and visit.limit is None and type(stack) is Exits:
+                results[index] = await self._enter(visit.call.invoke(values), <Exits> stack)
             else:
                 results[index] = await self._visit(
-                    visit, values, exchange, function_stack if visit.function_scope else stack,
-                    self._thread_runner(outcome),
+                    visit, values, exchange, function_stack if visit.function_scope else stack, outcome,
                 )
             if overrides is not None and plan._has_other_overrides(overrides):
                 plan = plan.overridden(index + 1)
@@ -374,16 +415,28 @@ cdef class Endpoint:
                 values[call.names.index(name)] = value
         return values
 
-    async def _visit(self, Visit visit, list values, Exchange exchange, stack, run_in_thread):
+    async def _enter(self, generator, Exits exits):
+        """The value of a dependency that is an async generator."""
+        try:
+            value = await anext(generator)
+        except StopAsyncIteration:
+            raise RuntimeError("generator didn't yield") from None
+        exits.take(generator)
+        return value
+
+    async def _visit(self, Visit visit, list values, Exchange exchange, stack, Outcome outcome):
         """Call a dependency that is not a plain coroutine function."""
         cdef Call call = visit.call
         if visit.mode >= MODE_ASYNC_GENERATOR:
+            if type(stack) is Exits:  # an override needs more than that can do
+                stack = (<Exits> stack).open_stack()
             return await stack.enter_async_context(
                 self.hooks.open_generator(
                     call.func, call.keywords(values), visit.mode == MODE_ASYNC_GENERATOR, visit.limit,
-                    exchange.get_request(self.hooks.request_class), stack, run_in_thread,
+                    exchange.get_request(self.hooks.request_class), stack, self._thread_runner(outcome),
                 )
             )
+        run_in_thread = self._thread_runner(outcome)
         if visit.limit is not None:
             return await self.hooks.run_limited(
                 visit.limit(), visit.mode == MODE_ASYNC, call.func, call.keywords(values), run_in_thread,
@@ -401,6 +454,8 @@ cdef class Endpoint:
         return outcome.loop
 
     cdef object _thread_runner(self, Outcome outcome):
+        if outcome.place is None and outcome.keeps_place:
+            outcome.place = self.hooks.new_place()
         return self.hooks.run_in_thread if outcome.place is None else outcome.place.run
 
     cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1:

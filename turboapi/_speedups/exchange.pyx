@@ -11,7 +11,7 @@ import os
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
 from turboapi._speedups.headers cimport check_headers, find_header, find_headers
-from turboapi._speedups.request cimport Exchange, ScopeHook
+from turboapi._speedups.request cimport INNER_STACK, Exchange, ScopeHook
 from turboapi._speedups.writer cimport (
     WRITE_CHUNKED, WRITE_CLOSE, WRITE_KEEP_ALIVE, WRITE_LENGTH, WRITE_NO_BODY, WRITE_NO_DATE, WRITE_NO_SERVER,
     allows_body, chunk, is_json_head, json_headers, json_response, response_head,
@@ -254,7 +254,12 @@ cdef class HttpExchange(Exchange):
                 self.site.add_to_scope(self.state, self)
             if self.hooks is not None:
                 self.open_hooks()
+            if self.exits is not None:
+                self.state[INNER_STACK] = self.exits.open_stack()
         return self.state
+
+    cdef bint stands_alone(self):
+        return True
 
     cdef bint defers(self, ScopeHook hook):
         return self.state is None

@@ -14,7 +14,7 @@ from turboapi._speedups.asgi cimport AsgiExchange
 from turboapi._speedups.endpoint cimport Hooks, Site
 from turboapi._speedups.endpoint import reply
 from turboapi._speedups.exchange cimport HttpExchange
-from turboapi._speedups.request cimport Exchange, ResponseHook
+from turboapi._speedups.request cimport INNER_STACK, Exchange, ResponseHook
 from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport allows_body, json_headers
 
@@ -158,7 +158,12 @@ cdef class InnerExchange(AsgiExchange):
     cpdef dict scope(self):
         if self.state is None:
             self.state = self.outer.scope()
+            if self.exits is not None:
+                self.state[INNER_STACK] = self.exits.open_stack()
         return self.state
+
+    cdef bint stands_alone(self):
+        return True  # it has a task of its own
 
     cdef dict known_scope(self):
         if self.state is None:

@@ -1,3 +1,9 @@
+from turboapi._speedups.exits cimport Exits
+
+
+cdef str INNER_STACK
+
+
 cdef class ResponseHook:
     pass
 
@@ -40,12 +46,15 @@ cdef class Exchange:
     cdef dict state                     # the ASGI scope, once somebody asked for it
     cdef list pairs                     # parsed query string
     cdef dict jar                       # parsed cookies
+    cdef Exits exits                    # the exit code of dependencies; None without any, or when an exit stack is to run it
 
     cdef list query_pairs(self)
     cdef dict cookies(self)
     cdef int add_errors(self, list found) except -1
     cpdef object get_request(self, object cls)
     cpdef dict scope(self)
+    cdef int use_exits(self, Exits exits) except -1
+    cdef bint stands_alone(self)
     cdef dict known_scope(self)
     cdef int go_inside(self) except -1
     cpdef bytes header(self, bytes name)

@@ -17,6 +17,8 @@ from turboapi.exceptions import ClientDisconnect
 
 logger = logging.getLogger("turboapi.error")
 
+cdef str INNER_STACK = "fastapi_inner_astack"  # the scope key of the exit stack that runs at the very end of a request
+
 
 cdef class ResponseHook:
     def head(self, int status, list headers):
@@ -113,6 +115,18 @@ cdef class Exchange:
     cdef dict known_scope(self):
         """The scope, if somebody has asked for it."""
         return self.state
+
+    cdef bint stands_alone(self):
+        """Whether nobody can have put a cancel scope around the pipeline."""
+        return False
+
+    cdef int use_exits(self, Exits exits) except -1:
+        """Let the scope show their stack."""
+        cdef dict scope = self.known_scope()
+        self.exits = exits
+        if scope is not None:
+            scope[INNER_STACK] = exits.open_stack()
+        return 0
 
     cdef int go_inside(self) except -1:
         """The request has come through all middleware."""

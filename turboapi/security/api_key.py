@@ -29,6 +29,12 @@ class APIKeyBase(AutoErrorScheme):
         """
         return StarletteHTTPException(401, "Not authenticated", {"WWW-Authenticate": "APIKey"})
 
+    def _where(self) -> tuple[str, str]:
+        return self.model.in_.value, self.model.name
+
+    def _read(self, text: str | None) -> str | None:
+        return self.check_api_key(text)
+
     def check_api_key(self, api_key: str | None) -> str | None:
         """Return the key; without one raise `make_not_authenticated_error()`, or return None."""
         return self._require(api_key or None)
@@ -48,7 +54,9 @@ class APIKeyQuery(APIKeyBase):
         super().__init__(APIKeyIn.query, name, description, scheme_name, auto_error)
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        return self.check_api_key(request.query_params.get(self.model.name))
+        return self._read(request.query_params.get(self.model.name))
+
+    _read = APIKeyBase._read
 
 
 class APIKeyHeader(APIKeyBase):
@@ -65,7 +73,9 @@ class APIKeyHeader(APIKeyBase):
         super().__init__(APIKeyIn.header, name, description, scheme_name, auto_error)
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        return self.check_api_key(request.headers.get(self.model.name))
+        return self._read(request.headers.get(self.model.name))
+
+    _read = APIKeyBase._read
 
 
 class APIKeyCookie(APIKeyBase):
@@ -82,4 +92,6 @@ class APIKeyCookie(APIKeyBase):
         super().__init__(APIKeyIn.cookie, name, description, scheme_name, auto_error)
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        return self.check_api_key(request.cookies.get(self.model.name))
+        return self._read(request.cookies.get(self.model.name))
+
+    _read = APIKeyBase._read

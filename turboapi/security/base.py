@@ -1,6 +1,7 @@
 """The root of all security schemes: what the dependency planner and the OpenAPI document look for."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from turboapi.exceptions import StarletteHTTPException
 from turboapi.security.models import SecurityBase as SecurityBaseModel
@@ -28,6 +29,14 @@ class AutoErrorScheme(SecurityBase):
         """Return the exception to raise for a connection without usable credentials; each scheme has its own."""
         raise NotImplementedError
 
+    def _where(self) -> tuple[str, str]:
+        """Return where the text of the credentials stands ("header", "query" or "cookie"), and its name there."""
+        return "header", "Authorization"
+
+    def _read(self, text: str | None) -> Any:
+        """Return the dependency's result for that text, or for its absence. Each class defines it beside `__call__`."""
+        raise NotImplementedError
+
     def _describe(self, model: SecurityBaseModel, scheme_name: str | None, auto_error: bool) -> None:
         self.model = model
         self.scheme_name = scheme_name or type(self).__name__
@@ -38,3 +47,14 @@ class AutoErrorScheme(SecurityBase):
         if credentials is None and self.auto_error:
             raise self.make_not_authenticated_error()
         return credentials
+
+
+def text_reader(call: Any) -> tuple[str, str, Callable[[str | None], Any]] | None:
+    """Return source and name of the text that a scheme's result is made of, and the function that makes it.
+
+    None for what has to be called with the connection, such as a scheme whose `__call__` is not one of this package.
+    """
+    if not isinstance(call, AutoErrorScheme):
+        return None
+    owner = next(owner for owner in type(call).__mro__ if "__call__" in vars(owner))
+    return (*call._where(), call._read) if "_read" in vars(owner) else None

@@ -1,6 +1,7 @@
 """HTTP authentication (RFC 9110, section 11): Basic, Bearer, Digest and any other scheme."""
 
 from base64 import b64decode
+from typing import cast
 
 from pydantic import BaseModel
 
@@ -56,7 +57,10 @@ class HTTPBase(AutoErrorScheme):
         return HTTPException(401, "Not authenticated", self.make_authenticate_headers())
 
     async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        return self._require(_read_credentials(request))
+        return cast("HTTPAuthorizationCredentials | None", self._read(request.headers.get("Authorization")))
+
+    def _read(self, text: str | None) -> BaseModel | None:
+        return self._require(_parse(text))
 
 
 class HTTPBasic(HTTPBase):
@@ -82,7 +86,10 @@ class HTTPBasic(HTTPBase):
         return {"WWW-Authenticate": f'Basic realm="{self.realm}"' if self.realm else "Basic"}
 
     async def __call__(self, request: HTTPConnection) -> HTTPBasicCredentials | None:  # type: ignore[override]
-        scheme, param = get_authorization_scheme_param(request.headers.get("Authorization"))
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> HTTPBasicCredentials | None:
+        scheme, param = get_authorization_scheme_param(text)
         return self._require(self._decode(param) if scheme.lower() == "basic" else None)
 
     def _decode(self, param: str) -> HTTPBasicCredentials:
@@ -114,7 +121,10 @@ class HTTPBearer(HTTPBase):
         self._describe(HTTPBearerModel(bearerFormat=bearerFormat, description=description), scheme_name, auto_error)
 
     async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        return self._require(_read_credentials(request, "bearer"))
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> HTTPAuthorizationCredentials | None:
+        return self._require(_parse(text, "bearer"))
 
 
 class HTTPDigest(HTTPBase):
@@ -134,12 +144,15 @@ class HTTPDigest(HTTPBase):
         super().__init__(scheme="digest", scheme_name=scheme_name, description=description, auto_error=auto_error)
 
     async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
-        return self._require(_read_credentials(request, "digest"))
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> HTTPAuthorizationCredentials | None:
+        return self._require(_parse(text, "digest"))
 
 
-def _read_credentials(request: HTTPConnection, expected: str | None = None) -> HTTPAuthorizationCredentials | None:
+def _parse(text: str | None, expected: str | None = None) -> HTTPAuthorizationCredentials | None:
     """Return the two parts of the `Authorization` header; None if one is missing or the scheme is another one."""
-    scheme, credentials = get_authorization_scheme_param(request.headers.get("Authorization"))
+    scheme, credentials = get_authorization_scheme_param(text)
     if not (scheme and credentials) or (expected and scheme.lower() != expected):
         return None
     return HTTPAuthorizationCredentials(scheme=scheme, credentials=credentials)

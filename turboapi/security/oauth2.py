@@ -97,14 +97,20 @@ class OAuth2(AutoErrorScheme):
         return HTTPException(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        return self._require(request.headers.get("Authorization") or None)
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> str | None:
+        return self._require(text or None)
 
 
 class _BearerFlow(OAuth2):
     """An OAuth 2 scheme of a single flow; the dependency's result is the bearer token."""
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        scheme, token = get_authorization_scheme_param(request.headers.get("Authorization"))
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> str | None:
+        scheme, token = get_authorization_scheme_param(text)
         return self._require(token if scheme.lower() == "bearer" else None)
 
 

@@ -31,4 +31,7 @@ class OpenIdConnect(AutoErrorScheme):
         return StarletteHTTPException(401, "Not authenticated", {"WWW-Authenticate": "Bearer"})
 
     async def __call__(self, request: HTTPConnection) -> str | None:
-        return self._require(request.headers.get("Authorization") or None)
+        return self._read(request.headers.get("Authorization"))
+
+    def _read(self, text: str | None) -> str | None:
+        return self._require(text or None)
