@@ -20,6 +20,13 @@ __all__ = [
 ]
 
 
+class _WrittenJSONResponse(JSONResponse):
+    """Its content is JSON already."""
+
+    def render(self, content: Any) -> bytes:
+        return content  # type: ignore[no-any-return]
+
+
 class _PlainJSONResponse(JSONResponse):
     """PERF: the same, written by the compiled core where that can."""
 
@@ -41,8 +48,9 @@ async def request_validation_exception_handler(request: Request, exc: RequestVal
     """Answer 422 with the list of errors. What JSON cannot say of the input is shown as text, such as "NaN"."""
     errors = exc.errors()
     # PERF: nearly always the encoder would only make a copy of them.
-    if plain_json(errors) is not None:
-        return _PlainJSONResponse({"detail": errors}, status_code=422)
+    plain = plain_json({"detail": errors})
+    if plain is not None:
+        return _WrittenJSONResponse(plain, status_code=422)
     try:
         return _invalid(jsonable_encoder(errors))
     except RecursionError:  # the parser takes deeper documents than the encoders

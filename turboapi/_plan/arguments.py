@@ -129,7 +129,10 @@ def _find_aliases(field: ModelField, *, convert_underscores: bool) -> Aliases:
 
 
 def _first_received(aliases: Aliases, received: Mapping[str, Any]) -> tuple[str, str]:
-    return next((pair for pair in aliases if pair[1] in received), aliases[0])
+    for pair in aliases:
+        if pair[1] in received:
+            return pair
+    return aliases[0]
 
 
 def is_empty_file_input(value: Any) -> bool:

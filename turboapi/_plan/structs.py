@@ -207,6 +207,8 @@ def readable_errors(exc: ValidationError) -> list[ErrorDetails]:
     Choices of a union that have another tag than the value say nothing, unless all of them do: then it is one error.
     """
     errors = exc.errors(include_url=False)
+    if not any(isinstance(step, str) and _REF_PREFIX in step for error in errors for step in error["loc"]):
+        return errors
     decided: set[Loc] = set()  # the unions about which there is an error already
     for error in errors:
         if not _is_wrong_choice(error):
