@@ -41,7 +41,6 @@ cdef class Outcome:
     cdef object response                    # the injected Response, if somebody asked for it
     cdef object background                  # the injected BackgroundTasks, likewise
     cdef bytes body                         # the result as JSON
-    cdef object loop                        # the running one, if somebody has asked
     cdef bint keeps_place                   # among the worker threads, once it has one
     cdef object place                       # the request's own among the worker threads, if it keeps one
     cdef object reply                       # or: the Response to send
@@ -81,7 +80,7 @@ cdef class Endpoint:
     cdef object finish                      # RESULT_MODEL: (result, exchange) -> JSON bytes, right behind the handler
 
     cdef object run(self, Exchange exchange)
-    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Outcome outcome)
+    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Exchange exchange)
     cdef object _thread_runner(self, Outcome outcome)
     cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1
     cdef object _simple_values(self, Exchange exchange)

@@ -15,7 +15,6 @@ import asyncio
 import gc
 import logging
 import sys
-from asyncio import _get_running_loop as get_running_loop
 
 from turboapi._speedups.arguments cimport INJECT_BACKGROUND, INJECT_REQUEST, INJECT_RESPONSE, Call
 from turboapi._speedups.dependencies cimport MODE_ASYNC, MODE_ASYNC_GENERATOR, MODE_COLLECT, MODE_DIRECT, MODE_THREAD, Visit
@@ -339,7 +338,7 @@ cdef class Endpoint:
             if visit.mode == MODE_DIRECT:
                 results[index] = visit.call.invoke(values)
                 continue
-            loop = self._inline_loop(visit.dispatch, visit.sources, outcome)
+            loop = self._inline_loop(visit.dispatch, visit.sources, exchange)
             if loop is not None:
                 results[index] = visit.dispatch.call_inline(loop, visit.call, values, None, exchange)
             elif visit.mode == MODE_ASYNC and visit.limit is None:
@@ -445,13 +444,9 @@ cdef class Endpoint:
             return await run_in_thread(visit.dispatch.measured, call.func, call.keywords(values))
         return await run_in_thread(_call, call.func, call.keywords(values))
 
-    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Outcome outcome):
+    cdef object _inline_loop(self, Dispatch dispatch, tuple sources, Exchange exchange):
         """The running loop, if a plain function is to be called on it; None: in a thread. That is always so under trio."""
-        if dispatch is None or not dispatch.is_inline(sources):
-            return None
-        if outcome.loop is None:
-            outcome.loop = get_running_loop()  # PERF: a system call
-        return outcome.loop
+        return None if dispatch is None or not dispatch.is_inline(sources) else exchange.running_loop()
 
     cdef object _thread_runner(self, Outcome outcome):
         if outcome.place is None and outcome.keeps_place:
@@ -460,7 +455,7 @@ cdef class Endpoint:
 
     cdef bint _call_inline(self, Call call, list values, Outcome outcome, Exchange exchange) except -1:
         """Call a plain function on the loop, if that is where it is called now."""
-        cdef object loop = self._inline_loop(self.dispatch, self.sources, outcome)
+        cdef object loop = self._inline_loop(self.dispatch, self.sources, exchange)
         if loop is None:
             return False
         outcome.result = self.dispatch.call_inline(loop, call, values, self.finish, exchange)

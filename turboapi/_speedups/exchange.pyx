@@ -261,6 +261,9 @@ cdef class HttpExchange(Exchange):
     cdef bint stands_alone(self):
         return True
 
+    cdef object running_loop(self):
+        return self.connection.loop  # PERF: to ask for it is a system call
+
     cdef bint defers(self, ScopeHook hook):
         return self.state is None
 

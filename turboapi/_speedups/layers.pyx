@@ -165,6 +165,9 @@ cdef class InnerExchange(AsgiExchange):
     cdef bint stands_alone(self):
         return True  # it has a task of its own
 
+    cdef object running_loop(self):
+        return self.runner.loop
+
     cdef dict known_scope(self):
         if self.state is None:
             self.state = self.outer.known_scope()

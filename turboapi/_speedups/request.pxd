@@ -55,6 +55,7 @@ cdef class Exchange:
     cpdef dict scope(self)
     cdef int use_exits(self, Exits exits) except -1
     cdef bint stands_alone(self)
+    cdef object running_loop(self)
     cdef dict known_scope(self)
     cdef int go_inside(self) except -1
     cpdef bytes header(self, bytes name)

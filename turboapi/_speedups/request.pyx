@@ -8,6 +8,7 @@ A verb that may have to wait returns None when it is done, or an awaitable.
 """
 
 import logging
+from asyncio import _get_running_loop as get_running_loop
 
 from turboapi._speedups.headers cimport check_headers, find_header, find_headers
 from turboapi._speedups.query cimport parse_cookies, parse_query
@@ -119,6 +120,10 @@ cdef class Exchange:
     cdef bint stands_alone(self):
         """Whether nobody can have put a cancel scope around the pipeline."""
         return False
+
+    cdef object running_loop(self):
+        """The event loop in which the pipeline runs; None where that is not one of asyncio's."""
+        return get_running_loop()
 
     cdef int use_exits(self, Exits exits) except -1:
         """Let the scope show their stack."""
