@@ -72,6 +72,7 @@ ADDED = {
     "callbacks": "`app.api_route()` takes it as `router.api_route()` does",
     "strict_content_type": "settable for a single path operation",
     "sync_mode": "where plain functions run",
+    "auto_head": "whether routes for GET answer HEAD",
     "receive": "how the objects of Starlette's own classes are made",
     "receivers": "how the objects of Starlette's own classes are made",
 }

@@ -24,7 +24,7 @@ def test_verbs_and_allow(client_for):
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "4")
     refused = client.delete("/two")
     assert (refused.status_code, refused.json()) == (405, {"detail": "Method Not Allowed"})
-    assert set(refused.headers["allow"].split(", ")) == {"GET", "POST"}
+    assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD", "POST"}
 
 
 def test_first_registered_match_wins(client_for):

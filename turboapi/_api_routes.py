@@ -32,6 +32,7 @@ from turboapi._plan.fields import ModelField, create_model_field, lenient_issubc
 from turboapi._plan.forms import FormLimits, validate_form_limits
 from turboapi._plan.handlers import HandlerRoute, make_handler, make_session
 from turboapi._plan.signature import get_stream_item_type, get_typed_return_annotation
+from turboapi._plan.streams import without_stream
 from turboapi._routes import BaseRoute, Match, Route, WebSocketRoute, compile_path, get_name
 from turboapi._speedups import Endpoint
 from turboapi._utils import is_async_callable
@@ -443,7 +444,9 @@ class ApiRouteState:
     def app(self) -> ASGIApp:
         """The ASGI application that answers the route's requests. One that is set replaces the route's own."""
         if self._app is None:
-            self._app = wrap_app_with_body_limit(request_response(self._make_handler()), self.max_body_size)
+            self._app = wrap_app_with_body_limit(
+                request_response(self._answering_head(self._make_handler())), self.max_body_size
+            )
         return self._app
 
     @app.setter
@@ -452,6 +455,15 @@ class ApiRouteState:
 
     def _make_handler(self) -> Handler:
         raise NotImplementedError
+
+    def _answering_head(self, handler: Handler) -> Handler:
+        """Return the handler as it answers HEAD, too, where that is not declared."""
+
+        async def answer(request: Request) -> Any:
+            response = await handler(request)
+            return without_stream(response, self) if request.method == "HEAD" else response
+
+        return answer
 
     def _use_own_handler(self, route: "APIRoute") -> None:
         """Make the application at once where the class of `route`, or an instrumentation, makes handlers of its own."""

@@ -92,6 +92,7 @@ class IncludableRouter(Protocol):
     max_body_size: int | None
     form_limits: FormLimits
     sync_mode: SyncMode | DefaultPlaceholder
+    auto_head: bool | DefaultPlaceholder
     default: ASGIApp
     _low_priority_routes: list[BaseRoute]
 
@@ -158,6 +159,7 @@ class Inclusion:
         )
         self.strict_content_type = parent.strict_content_type
         self.sync_mode = get_value_or_default(options["sync_mode"], parent.sync_mode)
+        self.auto_head = get_value_or_default(included.auto_head, parent.auto_head)
         self.provider = parent.dependency_overrides_provider
         validate_max_body_size(options["max_body_size"])
         self.max_body_size = get_body_size_limit(included.max_body_size, options["max_body_size"], parent.max_body_size)
@@ -174,7 +176,8 @@ class Inclusion:
             "max_body_size": None,
             "form_limits": {},
             "sync_mode": Default("auto"),
-        }  # in older releases
+            "auto_head": Default(True),
+        }  # in older releases, or never
         for name, value in {**absent, **options}.items():
             setattr(made, name, value)
         return made
@@ -196,6 +199,7 @@ class Inclusion:
         )
         both.strict_content_type = get_value_or_default(inner.strict_content_type, self.strict_content_type)
         both.sync_mode = get_value_or_default(inner.sync_mode, self.sync_mode)
+        both.auto_head = get_value_or_default(inner.auto_head, self.auto_head)
         both.provider = self.provider
         both.max_body_size = get_body_size_limit(inner.max_body_size, self.max_body_size)
         both.form_limits = cast(FormLimits, {**self.form_limits, **inner.form_limits})

@@ -101,6 +101,7 @@ class TurboAPI(Verbs, Starlette):
             generate_unique_id_function, strict_content_type, max_body_size, form_limits: apply to every path operation.
         sync_mode: where plain functions among handlers and dependencies run: in worker threads until they prove short,
             then on the event loop (`"auto"`), always in a `"thread"`, or always `"inline"`.
+        auto_head: let path operations for GET answer HEAD, too (RFC 9110, section 9.1); `False` answers 405 as FastAPI.
         redirect_slashes: answer 307 when only a slash at the end of the path is wrong.
         middleware, exception_handlers: as added by `add_middleware` and `exception_handler`.
         lifespan: an async context manager around the time in which the application serves; what it yields becomes
@@ -112,6 +113,7 @@ class TurboAPI(Verbs, Starlette):
     router: APIRouter
 
     _error_middleware = _ObservedErrorMiddleware
+    _auto_head = True  # unless the application says
 
     def __init__(
         self,
@@ -158,6 +160,7 @@ class TurboAPI(Verbs, Starlette):
         max_body_size: int | None = None,
         form_limits: FormLimits | None = None,
         sync_mode: SyncMode = "auto",
+        auto_head: bool | None = None,
     ) -> None:
         check_sync_mode(sync_mode)
         self.debug = debug
@@ -211,6 +214,7 @@ class TurboAPI(Verbs, Starlette):
             max_body_size=max_body_size,
             form_limits=form_limits,
             sync_mode=sync_mode,
+            auto_head=self._auto_head if auto_head is None else auto_head,
         )
         self.exception_handlers: dict[Any, ExceptionHandler] = {
             StarletteHTTPException: cast(ExceptionHandler, http_exception_handler),

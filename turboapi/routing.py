@@ -6,6 +6,7 @@ tree into the compiled table; WebSockets, frontends and routers with `matches` o
 
 import inspect
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -74,7 +75,7 @@ from turboapi._scope import (
 from turboapi._speedups import AsgiExchange, Endpoint, Entry, Site, answer, routes_epoch
 from turboapi._speedups import Router as RouteTable
 from turboapi._utils import is_async_callable
-from turboapi.datastructures import URL, DefaultPlaceholder
+from turboapi.datastructures import URL, Default, DefaultPlaceholder
 from turboapi.exceptions import FastAPIError, StarletteHTTPException
 from turboapi.middleware import Middleware
 from turboapi.requests import Request
@@ -219,6 +220,7 @@ class APIRouter(Verbs, Router):
             operation.
         routes, redirect_slashes, default, lifespan, on_startup, on_shutdown: as for any router.
         route_class: the class of the routes that the decorators make.
+        auto_head: let path operations for GET answer HEAD, too; where it is not given the including router decides.
     """
 
     _understand = staticmethod(own_route)
@@ -249,6 +251,7 @@ class APIRouter(Verbs, Router):
         max_body_size: int | None = None,
         form_limits: FormLimits | None = None,
         sync_mode: SyncMode | DefaultPlaceholder = ROUTE_DEFAULTS["sync_mode"],
+        auto_head: bool | DefaultPlaceholder = Default(True),  # noqa: B008
     ) -> None:
         _check_prefix(prefix)
         validate_max_body_size(max_body_size)
@@ -276,6 +279,7 @@ class APIRouter(Verbs, Router):
         self.generate_unique_id_function = generate_unique_id_function
         self.strict_content_type = strict_content_type
         self.sync_mode = sync_mode
+        self.auto_head = auto_head
         self.max_body_size = max_body_size
         self.form_limits = validate_form_limits(form_limits)
         self._low_priority_routes: list[BaseRoute] = []
@@ -462,12 +466,12 @@ class APIRouter(Verbs, Router):
 
     def site(self, **options: Any) -> Site:
         """Return the frozen form of the router's present routes; the options are those of `Site`."""
+        routes = [route for route in _iter_table(self.routes) if not _is_for_websockets(route)]
+        head_paths = _head_paths(routes)
         return Site(
-            router=RouteTable(
-                [self._entry(route) for route in _iter_table(self.routes) if not _is_for_websockets(route)]
-            ),
+            router=RouteTable([self._entry(route, head_paths) for route in routes]),
             unmatched=self._unmatched,
-            not_allowed=_not_allowed,
+            not_allowed=self._not_allowed,
             changed=partial(self._differs_from, list(_walk(self))),
             **{"on_asgi_error": _answer_error, "add_to_scope": self._add_to_scope, "refresh": self._refresh, **options},
         )
@@ -481,7 +485,8 @@ class APIRouter(Verbs, Router):
         self._site = self.site()
         return self._site
 
-    def _entry(self, route: Candidate | BaseRoute) -> Entry:
+    def _entry(self, route: Candidate | BaseRoute, head_paths: Collection[str] = ()) -> Entry:
+        """Return the table's entry of a route; on `head_paths` other routes answer HEAD."""
         if isinstance(route, PrefixedRoute):
             return _plain_entry(route.starlette_route, route, route.app)
         if not isinstance(route, (APIRoute, EffectiveRoute)):
@@ -491,7 +496,17 @@ class APIRouter(Verbs, Router):
         if type(original).matches is not APIRoute.matches or type(original).handle is not APIRoute.handle:
             return _asking_entry(original, context, partial(_handle_custom, original, context))
         target = route.freeze(self.form_limits) if route.is_compiled else _Target(original, context, route.app)
-        return Entry(target, route.path_regex, route.param_convertors, route.path, frozenset(route.methods))
+        methods = route.methods if _shape(route) in head_paths else self._answered_methods(route)
+        return Entry(target, route.path_regex, route.param_convertors, route.path, frozenset(methods))
+
+    def _answered_methods(self, route: APIRoute | EffectiveRoute) -> list[str]:
+        """Return the methods that a route declares, and HEAD if its answer to GET is to serve that as well."""
+        auto_head = self.auto_head
+        if isinstance(route, EffectiveRoute):
+            auto_head = get_value_or_default(route.inclusion.auto_head, auto_head)
+        is_wanted = auto_head.value if isinstance(auto_head, DefaultPlaceholder) else auto_head
+        added = {"HEAD"} if is_wanted and "GET" in route.methods else set()
+        return [*route.methods, *(added - route.methods)]
 
     def _add_to_scope(self, scope: Any, exchange: Any) -> None:
         scope.setdefault("router", self)
@@ -508,6 +523,15 @@ class APIRouter(Verbs, Router):
         self._add_to_scope(scope, exchange)
         if (route := _selected(exchange)) is not None:
             select_route(scope, route)
+
+    async def _not_allowed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        original = scope["route"] if isinstance(scope["route"], APIRoute) else scope.pop("route")
+        route = effective_route_of(original, scope) or original
+        is_operation = isinstance(route, (APIRoute, EffectiveRoute))
+        headers = {"Allow": ", ".join(self._answered_methods(route) if is_operation else route.methods)}
+        if "app" in scope:
+            raise StarletteHTTPException(status_code=405, headers=headers)
+        await PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)(scope, receive, send)
 
     async def _unmatched(self, scope: Scope, receive: Receive, send: Send) -> None:
         other = self._slash_redirect(scope)
@@ -653,6 +677,20 @@ def _iter_table(routes: Sequence[BaseRoute]) -> Iterator[Candidate | BaseRoute]:
             yield route
 
 
+_GROUP_NAME = re.compile(r"\?P<\w+>")
+
+
+def _shape(route: Any) -> str:
+    """Return what tells the paths of routes apart: their regex, whatever the parameters are called."""
+    return _GROUP_NAME.sub("", route.path_regex.pattern)
+
+
+def _head_paths(routes: Sequence[Candidate | BaseRoute]) -> set[str]:
+    """Return the paths of the routes that declare HEAD."""
+    declaring = (route for route in routes if "HEAD" in (getattr(route, "methods", None) or ()))
+    return {_shape(route) for route in declaring if hasattr(route, "path_regex")}
+
+
 def _is_for_websockets(route: Candidate | BaseRoute) -> bool:
     """Whether a route can match no HTTP request, so that it need not be asked."""
     served = route.starlette_route if isinstance(route, PrefixedRoute) else route
@@ -701,11 +739,11 @@ def _add_to_scope(scope: Any, exchange: Any) -> None:
     if exchange.path_params:
         scope["path_params"] = {**scope.get("path_params", {}), **exchange.path_params}
     if isinstance(target, Endpoint):
-        _add_route(scope, target.route, exchange.target)
+        _add_route(scope, target.route, target is exchange.target)
     elif type(target) is _Target:
         if isinstance(target.context, EffectiveRoute):
             add_form_limits(scope, target.context.inclusion.form_limits)
-        _add_route(scope, target.context or target.route, exchange.target)
+        _add_route(scope, target.context or target.route, target is exchange.target)
     elif isinstance(target, dict):
         update_scope(scope, target)
     else:  # nothing matches
@@ -713,13 +751,16 @@ def _add_to_scope(scope: Any, exchange: Any) -> None:
     scope.setdefault("path_params", {})
 
 
-def _add_route(scope: Any, route: Any, answered_by: Any) -> None:
-    """Add a route's endpoint, and the route itself only if it is FastAPI's: its router does not tell of Starlette's."""
+def _add_route(scope: Any, route: Any, is_answering: bool) -> None:
+    """Add a route's endpoint, and the route itself if it is FastAPI's (its router does not tell of Starlette's).
+
+    Where it does not have the method, what answers in its place has to know it in any case.
+    """
     scope["endpoint"] = route.endpoint
     if isinstance(route, (EffectiveRoute, PrefixedRoute)):
         fastapi_scope(scope)[ROUTE_CONTEXT] = route
         route = route.original_route
-    if isinstance(route, APIRoute) or answered_by is _not_allowed:
+    if isinstance(route, APIRoute) or not is_answering:
         scope["route"] = route
 
 
@@ -741,15 +782,6 @@ async def _answer_error(exchange: Any, exc: Exception) -> None:
 
 async def _raise(exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
     raise exc
-
-
-async def _not_allowed(scope: Scope, receive: Receive, send: Send) -> None:
-    original = scope["route"] if isinstance(scope["route"], APIRoute) else scope.pop("route")
-    route = effective_route_of(original, scope) or original
-    headers = {"Allow": ", ".join(route.methods)}
-    if "app" in scope:
-        raise StarletteHTTPException(status_code=405, headers=headers)
-    await PlainTextResponse("Method Not Allowed", status_code=405, headers=headers)(scope, receive, send)
 
 
 def _check_prefix(prefix: str) -> None:

@@ -78,10 +78,14 @@ _STARLETTE_HOMES = {
 class Framework:
     """The public names of one of the two packages, as attributes; `App` is the application class."""
 
-    def __init__(self, package: str, app_class: str, starlette_exceptions: str, starlette_http_exception: str) -> None:
+    def __init__(
+        self, package: str, applications: str, app_class: str, starlette_exceptions: str, starlette_http_exception: str
+    ) -> None:
         self.name = package
         self.deprecation = importlib.import_module(f"{package}.exceptions").FastAPIDeprecationWarning
-        self.namespace: dict[str, Any] = {"App": getattr(importlib.import_module(f"{package}.applications"), app_class)}
+        self.namespace: dict[str, Any] = {
+            "App": getattr(importlib.import_module(f"{package}.{applications}"), app_class)
+        }
         for base, homes in ((package, _HOMES), (starlette_exceptions.partition(".")[0], _STARLETTE_HOMES)):
             for module, names in homes.items():
                 home = importlib.import_module(f"{base}.{module}")
@@ -108,7 +112,10 @@ class Framework:
         return program["app"]
 
 
-FASTAPI = Framework("fastapi", "FastAPI", "starlette.exceptions", "HTTPException")
-TURBOAPI = Framework("turboapi", "TurboAPI", "turboapi.exceptions", "StarletteHTTPException")
+FASTAPI = Framework("fastapi", "applications", "FastAPI", "starlette.exceptions", "HTTPException")
+# Its application class is that of the alias, which leaves out what TurboAPI does better on purpose (`auto_head`).
+TURBOAPI = Framework(
+    "turboapi", "compat.fastapi.applications", "FastAPI", "turboapi.exceptions", "StarletteHTTPException"
+)
 
 Build = Callable[[Framework, list[Any]], Any]

@@ -35,7 +35,7 @@ from turboapi._plan.dispatch import dispatch_for
 from turboapi._plan.fields import ModelField, Undefined
 from turboapi._plan.forms import FormLimits
 from turboapi._plan.result import ResultRoute, make_dumper, make_responder, passes_plain_trees, render_json
-from turboapi._plan.streams import make_event_streamer, make_line_streamer, make_raw_streamer
+from turboapi._plan.streams import make_event_streamer, make_line_streamer, make_raw_streamer, without_stream
 from turboapi._speedups import Argument, Call, Dispatch, Endpoint, Hooks, Visit
 from turboapi.background import BackgroundTasks
 from turboapi.concurrency import (
@@ -211,6 +211,7 @@ HOOKS = Hooks(
     manager_of=_manager_of,
     leave=_leave,
     finish_reading=_finish_reading,
+    without_stream=without_stream,
 )
 
 

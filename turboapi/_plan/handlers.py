@@ -168,6 +168,7 @@ _SOLVING = Style(
         manager_of=HOOKS.manager_of,
         leave=HOOKS.leave,
         finish_reading=HOOKS.finish_reading,
+        without_stream=HOOKS.without_stream,
     ),
     result=lambda route: (_EXACT_RESULT, _reply),
     exact=True,

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from anyio.abc import ObjectReceiveStream
@@ -16,10 +16,34 @@ from turboapi.encoders import jsonable_encoder
 from turboapi.requests import Request
 from turboapi.responses import Response, StreamingResponse
 from turboapi.sse import KEEPALIVE_COMMENT, PING_INTERVAL, ServerSentEvent, format_sse_event
+from turboapi.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["make_event_streamer", "make_line_streamer", "make_raw_streamer"]
+__all__ = ["make_event_streamer", "make_line_streamer", "make_raw_streamer", "without_stream"]
 
 Responder = Callable[..., Awaitable[Response]]
+
+
+def without_stream(response: Any, route: Any) -> ASGIApp:
+    """Return what answers HEAD on a route for GET: the head of a stream, which is closed and never run.
+
+    Anything else answers itself; what it sends as a body is dropped by the server (RFC 9110, section 9.3.2). So does a
+    stream of a route that declares HEAD.
+    """
+    stream = getattr(response, "body_iterator", None)
+    if stream is None or "HEAD" in route.methods:
+        return cast(ASGIApp, response)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        # That there would be more keeps the length open, as it is in the answer to GET.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        if hasattr(stream, "aclose"):
+            await stream.aclose()
+        if response.background is not None:
+            await response.background()
+
+    return answer
 
 
 def make_raw_streamer(route: ResultRoute) -> Responder:

@@ -30,6 +30,7 @@ cdef class Hooks:
     cdef readonly object run_limited        # (semaphore, is_async, func, values, run_in_thread) -> awaitable
     cdef readonly object run_with_stack     # (scope key, exchange, func, *args) -> awaitable of func(stack, exchange, *args)
     cdef readonly object finish_reading     # (awaitable of the body, exchange) -> awaitable, which raises what to answer
+    cdef readonly object without_stream     # (response, route) -> what answers HEAD with its head
     cdef readonly object run_and_close      # (coroutine, exchange) -> awaitable that closes the exchange's open files
     cdef readonly dict native_types         # Response types that are sent without being called: {type: bool}
 

@@ -37,6 +37,7 @@ class Hooks:
         manager_of: Callable[[AsyncGenerator[Any]], AbstractAsyncContextManager[Any]],
         leave: Callable[[AsyncExitStack, BaseException | None, bool], Awaitable[None]],
         finish_reading: Callable[..., Awaitable[None]],
+        without_stream: Callable[[Any, Any], Any],
     ) -> None:
         """The hooks.
 
@@ -55,6 +56,7 @@ class Hooks:
         manager_of: makes the async context manager that leaves an async generator which has been entered.
         leave: (exit stack, exception or None, is answered) -> awaitable of the end of a request.
         finish_reading: (awaitable of the body, exchange) -> awaitable, which raises what to answer.
+        without_stream: (response, route) -> the ASGI application that answers HEAD with the head of a stream.
         """
 
     def accept_responses(self, response_class: type[Any]) -> None:
@@ -91,6 +93,8 @@ class Hooks:
     def run_with_stack(self) -> Callable[..., Awaitable[Any]]: ...
     @property
     def finish_reading(self) -> Callable[..., Awaitable[None]]: ...
+    @property
+    def without_stream(self) -> Callable[[Any, Any], Any]: ...
     @property
     def run_and_close(self) -> Callable[..., Awaitable[Any]]: ...
     @property

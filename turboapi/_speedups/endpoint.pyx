@@ -56,7 +56,7 @@ cdef class Hooks:
 
     def __init__(
         self, *, request_class, response_class, undefined, new_response, new_background, run_in_thread, new_place, run_limited,
-        run_with_stack, run_and_close, open_generator, manager_of, leave, finish_reading,
+        run_with_stack, run_and_close, open_generator, manager_of, leave, finish_reading, without_stream,
     ):
         self.request_class = request_class
         self.response_class = response_class
@@ -74,6 +74,7 @@ cdef class Hooks:
         self.manager_of = manager_of
         self.leave = leave
         self.finish_reading = finish_reading
+        self.without_stream = without_stream
         self.native_types = {}
 
     cdef bint is_native(self, object kind):
@@ -537,6 +538,8 @@ cdef class Endpoint:
 
     cdef object _send_response(self, Exchange exchange, object response):
         if not self.hooks.is_native(type(response)):
+            if exchange.method == "HEAD":
+                response = self.hooks.without_stream(response, self.route)
             return response(exchange.scope(), exchange.receive, exchange.send)
         pending = exchange.respond(response.status_code, response.raw_headers, response.body)
         if response.background is None:

@@ -9,7 +9,9 @@ __all__ = ["FastAPI"]
 
 
 class FastAPI(TurboAPI):
-    """`TurboAPI` under the name that code for FastAPI knows."""
+    """`TurboAPI` under the name that code for FastAPI knows: 405 for HEAD, where no route declares it."""
+
+    _auto_head = False
 
 
 show(
