@@ -14,7 +14,7 @@ import time
 import httpx
 import pytest
 
-from tests.wire.harness import Wire, parse_answers, request
+from tests.wire.harness import Wire, attached_socket, parse_answers, request
 from turboapi import TurboAPI, _files
 from turboapi.background import BackgroundTask
 from turboapi.middleware.cors import CORSMiddleware
@@ -314,22 +314,10 @@ def test_a_file_system_without_sendfile_is_read(serve, path, monkeypatch, calls)
 
 @contextlib.contextmanager
 def attached(path):
-    """A connection on a loop that is run by hand: its wire, its transport, and the client's non-blocking socket."""
+    """A connection over a socket on a loop that is run by hand: its wire, its transport, and the client's socket."""
     wire = Wire(site_of(application(path)), timeout_keep_alive=1.0, timeout_header=1.0, timeout_body=1.0)
-    ours, theirs = socket.socketpair()
-    with contextlib.closing(wire), theirs:
-        transport, _ = wire.run(wire.loop.connect_accepted_socket(wire.hub.protocol, ours))
-        theirs.setblocking(False)
-        yield wire, transport, theirs
-        theirs.close()
-        wait_until(wire, lambda: not wire.hub.tasks)  # a thread closes the file
-
-
-def wait_until(wire, condition):
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up
-        wire.settle()
+    with contextlib.closing(wire), attached_socket(wire) as (transport, client):
+        yield wire, transport, client
 
 
 def read_slowly(wire, sock, step, size):
@@ -367,10 +355,10 @@ def test_a_slow_reader_gets_everything_in_its_time_and_costs_little_memory(path)
 def test_a_client_that_reads_nothing_is_cut_off_when_the_server_has_to_end(path):
     with attached(path) as (wire, transport, sock):
         sock.sendall(GET)
-        wait_until(wire, transport.get_write_buffer_size)
+        wire.wait_until(transport.get_write_buffer_size)
         assert open_descriptors(path) == 1
         wire.hub.abort()
-        wait_until(wire, lambda: not wire.hub.tasks)
+        wire.wait_until(lambda: not wire.hub.tasks)
         assert (wire.hub.connections, open_descriptors(path)) == (0, 0)
 
 
@@ -386,7 +374,7 @@ def test_a_server_that_stops_sends_its_files_to_the_end(serve, path):
 def test_tls_gets_the_bytes_through_its_transport(path, sent):
     with contextlib.closing(Wire(site_of(application(path)))) as wire, socket.socket() as sock:
         peer = wire.connect(sslcontext=object(), socket=sock).feed(GET)
-        wait_until(wire, lambda: not wire.hub.tasks)
+        wire.wait_until(lambda: not wire.hub.tasks)
         assert peer.answers()[0].body == CONTENT
     assert sent == []
 

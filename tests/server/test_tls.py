@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import socket
@@ -15,7 +16,9 @@ import pytest
 import websockets.sync.client
 
 from tests.running import PATIENCE, Running
+from tests.wire.harness import request
 from turboapi import TurboAPI, WebSocket
+from turboapi.responses import Response, StreamingResponse
 from turboapi.server import ConfigError, ServerConfig, ServerError
 from turboapi.server.tls import open_tls
 
@@ -120,6 +123,61 @@ def test_requests_and_websockets(serve, app, files, options):
         with websockets.sync.client.connect(f"wss://localhost:{served.port}/ws", ssl=trusting(files)) as websocket:
             websocket.send("hello")
             assert websocket.recv() == "wss hello"
+
+
+MUCH = 30_000_000
+
+
+@contextlib.contextmanager
+def asked_for_much(serve, app, files, path, *headers, **options):
+    """A client that has asked for much, and a poll object that tells of errors of its connection."""
+
+    @app.get("/endless")
+    async def endless():
+        async def content():
+            while True:
+                yield bytes(65536)
+
+        return StreamingResponse(content())
+
+    @app.get("/whole")
+    async def whole():
+        return Response(bytes(MUCH))
+
+    with serve(app, **PAIR, **options) as served, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        sock.settimeout(PATIENCE)
+        sock.connect((served.host, served.port))
+        context = trusting(files)
+        with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as client:
+            client.sendall(request(f"GET {path} HTTP/1.1", *headers))
+            errors = select.poll()
+            errors.register(client, 0)
+            yield client, errors
+
+
+@pytest.mark.parametrize("path", ["/endless", "/whole"])
+def test_a_client_that_reads_nothing_is_left(serve, app, files, path):
+    with asked_for_much(serve, app, files, path, timeout_write=1.0) as (client, errors):
+        assert errors.poll(PATIENCE * 1000) == [(client.fileno(), select.POLLERR | select.POLLHUP)]
+
+
+def test_a_client_that_is_slow_gets_everything_before_the_end(serve, app, files):
+    with asked_for_much(serve, app, files, "/whole", "Connection: close") as (client, errors):
+        assert errors.poll(4000) == []  # longer than anybody waits for the end of a connection
+        received = 0
+        while part := client.recv(1_000_000):
+            received += len(part)
+        assert received > MUCH
+
+
+def test_a_client_that_does_not_agree_to_the_end_is_left(serve, app, files):
+    with asked_for_much(serve, app, files, "/scheme", "Connection: close") as (client, _):
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        with socket.socket(fileno=os.dup(client.fileno())) as below:  # where nobody answers for the client
+            below.settimeout(PATIENCE)
+            while below.recv(1000):
+                pass
 
 
 def test_http_1_1_is_agreed_on(serve, app, files):

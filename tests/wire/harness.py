@@ -9,8 +9,11 @@ Everything is called from outside of any task, as a transport calls it. `site.pa
 and lets the hub sweep.
 """
 
+import contextlib
 import http.client
 import io
+import socket
+import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +25,8 @@ from turboapi._speedups.exchange import Settings
 from turboapi._speedups.protocol import Hub
 from turboapi.server.config import ServerConfig
 from turboapi.server.websocket import open_websockets
+
+PATIENCE = 20.0
 
 App = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 
@@ -243,6 +248,13 @@ class Wire:
         self.loop.call_soon(turn, turns)
         self.loop.run_forever()
 
+    def wait_until(self, condition: Callable[[], Any]) -> None:
+        """Run the loop until it is so: what a socket carries, or a thread does, takes its time."""
+        give_up = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < give_up, "waited in vain"
+            self.settle()
+
     def run(self, awaitable: Awaitable[Any]) -> Any:
         return self.loop.run_until_complete(awaitable)
 
@@ -269,6 +281,20 @@ class Wire:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
+
+
+@contextlib.contextmanager
+def attached_socket(wire: Wire) -> Iterator[tuple[Any, socket.socket]]:
+    """A connection that is a real socket: its transport, and the client's end, which does not block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        theirs = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with theirs:
+        transport, _ = wire.run(wire.loop.connect_accepted_socket(wire.hub.protocol, ours))
+        theirs.setblocking(False)
+        yield transport, theirs
+        theirs.close()
+        wire.wait_until(lambda: not wire.hub.tasks and not wire.hub.connections)
 
 
 def splits(data: bytes) -> Iterator[tuple[bytes, ...]]:

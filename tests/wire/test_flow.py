@@ -8,6 +8,7 @@ import pytest
 
 from tests.wire.harness import Wire, chunked, echo, read_body, request, respond
 from turboapi._speedups.endpoint import logger
+from turboapi.responses import StreamingResponse
 
 GET = request()
 POST = request("POST / HTTP/1.1", "Content-Length: 10")
@@ -335,9 +336,30 @@ def test_two_may_wait_for_the_client_to_leave(wire):
     assert seen == ["still there"] * 2 + ["http.disconnect"]
 
 
-def test_generator_is_closed_when_the_client_leaves(wire):
-    from turboapi.responses import StreamingResponse
+def test_stream_that_waits_for_nothing_ends_when_the_client_leaves(wire):
+    """An endless one would keep the event loop for itself."""
+    closed = []
 
+    async def content():
+        try:
+            for _ in range(1000):  # endless, as far as this test is concerned
+                yield b"x" * 1000
+            closed.append("exhausted")
+        finally:
+            closed.append("closed")
+
+    async def app(scope, receive, send):
+        await StreamingResponse(content())(scope, receive, send)
+
+    site = wire(app)
+    peer = site.connect(high_water=10_000).feed(GET)
+    peer.leave()
+    gc.collect()
+    site.settle()
+    assert closed == ["closed"]
+
+
+def test_generator_is_closed_when_the_client_leaves(wire):
     seen = []
 
     async def numbers():
@@ -406,7 +428,7 @@ def test_late_clients(wire, parts, patience, statuses):
 
 
 def test_no_timeouts(wire):
-    site = wire(echo, timeout_header=0, timeout_body=0, timeout_keep_alive=0)
+    site = wire(echo, timeout_header=0, timeout_body=0, timeout_keep_alive=0, timeout_write=0)
     peers = [site.connect(), site.connect().feed(b"G"), site.connect().feed(GET), site.connect().feed(POST)]
     site.pass_time(200)
     assert all(peer.open for peer in peers)

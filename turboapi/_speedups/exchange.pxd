@@ -12,6 +12,7 @@ cdef class Settings:
     cdef readonly double timeout_keep_alive
     cdef readonly double timeout_header
     cdef readonly double timeout_body
+    cdef readonly double timeout_write
     cdef readonly str root_path
     cdef readonly object access_log
     cdef readonly Py_ssize_t limit_concurrency      # 0: none

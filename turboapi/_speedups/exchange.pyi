@@ -27,6 +27,7 @@ class Settings:
         timeout_keep_alive: float = 5.0,
         timeout_header: float = 20.0,
         timeout_body: float = 60.0,
+        timeout_write: float = 60.0,
         root_path: str = "",
         server_header: bool = True,
         date_header: bool = True,
@@ -45,6 +46,7 @@ class Settings:
         timeout_keep_alive: of an idle connection, which is closed; 0 for none, as for all of them.
         timeout_header: of a request's head, from the connection's beginning or the head's first byte on: 408.
         timeout_body: between two reads of a body: 408.
+        timeout_write: of a client that takes nothing of what is sent to it; its connection is aborted.
         access_log: called as (client, method, target, http_version, status) for each complete answer.
         limit_concurrency: open connections beyond which a new one gets 503 for its request; 0 for none.
         proxies: who is trusted about clients and schemes; None for nobody.
@@ -67,6 +69,8 @@ class Settings:
     def timeout_header(self) -> float: ...
     @property
     def timeout_body(self) -> float: ...
+    @property
+    def timeout_write(self) -> float: ...
     @property
     def root_path(self) -> str: ...
     @property

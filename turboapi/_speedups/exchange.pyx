@@ -29,8 +29,8 @@ cdef class Settings:
     def __init__(
         self, *, Py_ssize_t limit_header_size=65536, Py_ssize_t limit_header_count=128,
         Py_ssize_t limit_request_line=16384, Py_ssize_t limit_body=100 * 1024 * 1024, Py_ssize_t limit_pipeline=16,
-        double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0, str root_path="",
-        bint server_header=True, bint date_header=True, object access_log=None, Py_ssize_t limit_concurrency=0,
+        double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0,
+        double timeout_write=60.0, str root_path="", bint server_header=True, bint date_header=True, object access_log=None, Py_ssize_t limit_concurrency=0,
         object proxies=None, list headers=None,
     ):
         self.limit_header_size = limit_header_size
@@ -41,6 +41,7 @@ cdef class Settings:
         self.timeout_keep_alive = timeout_keep_alive
         self.timeout_header = timeout_header
         self.timeout_body = timeout_body
+        self.timeout_write = timeout_write
         self.root_path = root_path
         self.access_log = access_log
         self.limit_concurrency = limit_concurrency
@@ -458,6 +459,8 @@ cdef class HttpExchange(Exchange):
         if self.connection.closed:
             if kind == "http.response.start":
                 self.started = True
+            # A stream that waits for nothing else would never let anybody end it.
+            await asyncio.sleep(0)
             return
         if not self.started:
             if kind == "http.response.start":

@@ -63,6 +63,7 @@ cdef class HttpProtocol(Connection):
     cdef bint processing                # the queue is being worked on right now
     cdef bint scheduled                 # ... or will be soon
     cdef bint surplus                   # there were too many connections when it was made
+    cdef bint closing                   # when everything written has been sent
     cdef bint last_request              # nothing after the queue is to be read
     # output
     cdef list gathered                  # answers held back for one write, while `processing`
@@ -91,4 +92,5 @@ cdef class HttpProtocol(Connection):
     cdef double within(self, double seconds) noexcept
     cdef int forget_queue(self) except -1
     cdef int schedule(self) except -1
+    cdef int look_at_clock(self) except -1
     cdef late(self)

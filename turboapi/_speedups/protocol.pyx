@@ -105,7 +105,7 @@ cdef class Hub:
         return len(self.runner.suspended)
 
     def start(self):
-        """Begin the sweep that, once a second, closes connections whose client is late and reviews the site."""
+        """Begin the sweep that, once a second, closes connections whose client is late or reads nothing, and reviews the site."""
         self._sweep()
 
     def stop(self):
@@ -119,8 +119,10 @@ cdef class Hub:
         cdef HttpProtocol connection
         self.now = self.loop.time()
         for connection in list(self.open):
-            if connection.deadline and connection.deadline < self.now:
-                connection.late()
+            connection.look_at_clock()
+        for websocket in list(self.websockets):
+            if websocket.is_stuck(self.now, self.settings.timeout_write):
+                websocket.abort()
         self.sum_up_refusals()
         self.timer = self.loop.call_later(1.0, self._sweep)
         self.site = self.site.reviewed()
@@ -232,6 +234,8 @@ cdef class HttpProtocol(Connection):
 
     def resume_writing(self):
         self.write_paused = False
+        if self.outlet is not None:
+            self.outlet.moved()
         for waiter in self.writable:
             if not waiter.done():
                 waiter.set_result(None)
@@ -680,8 +684,10 @@ cdef class HttpProtocol(Connection):
         return self.closed or self.transport is None or self.transport.is_closing()
 
     cdef int close(self) except -1:
-        """Close when everything written has been sent."""
+        """Close when everything written has been sent, however long a client that goes on reading takes for that."""
         if self.transport is not None and not self.closed:
+            self.closing = True
+            self.deadline = 0.0
             self.flush()
             self.outlet.shut()
             self.transport.close()
@@ -763,9 +769,20 @@ cdef class HttpProtocol(Connection):
             self.deadline = self.within(self.settings.timeout_header)
         return 0
 
+    cdef int look_at_clock(self) except -1:
+        """Do what time has come for; once a second."""
+        if self.deadline and self.deadline < self.hub.now:
+            self.late()
+        if self.outlet.is_stuck(self.hub.now, self.settings.timeout_write):
+            self.abort()
+        elif self.closing and not self.deadline and not self.outlet.patience:
+            # The client has taken everything, and only has to agree to the end, as TLS wants it.
+            self.deadline = self.within(LINGER_SECONDS)
+        return 0
+
     cdef late(self):
         """The client has let its deadline pass (RFC 9110, section 15.5.9)."""
-        if self.last_request:
+        if self.last_request or self.closing:
             self.abort()
         elif self.arriving is not None or (self.fed and not self.queue):
             self.refuse(408)

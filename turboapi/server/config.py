@@ -210,6 +210,9 @@ class ServerConfig:
     timeout_keep_alive: float = option(5.0, "between two requests", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_header: float = option(20.0, "for a whole request head", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_body: float = option(60.0, "between two pieces of a body", _TIMEOUTS, "S", minimum=0, protocol=True)
+    timeout_write: float = option(
+        60.0, "for a client to take some of an answer", _TIMEOUTS, "S", minimum=0, protocol=True
+    )
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
 
     timeout_worker_healthcheck: float = option(

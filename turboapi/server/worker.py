@@ -46,7 +46,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 POLL = 0.02  # seconds between two looks at what is still open
 COUNT_POLL = 0.1  # seconds between two looks at how many requests there have been
 HANDSHAKE_GRACE = 2.0  # seconds a client has for its TLS handshake when the server stops
-TLS_SHUTDOWN = 2.0  # seconds it has to agree that a TLS connection is closed
+TLS_SHUTDOWN = 86400.0  # seconds to send what is left and agree on the end of a TLS connection; the hub is stricter
 SETTLE = 0.1  # seconds in which a request that is on its way, on a new or a kept connection, may still arrive
 ABORT_GRACE = 2.0  # seconds cancelled handlers have for their clean-up
 # From Python 3.13 on, a loop takes the file of a Unix socket away, which is for whoever has made it.
