@@ -485,6 +485,27 @@ def test_a_stop_during_the_startup_waits_for_it_and_never_listens(app):
     assert not server.started.is_set()
 
 
+def test_a_startup_that_hangs_is_cut_off_some_time_after_a_stop(caplog):
+    reached, events = threading.Event(), []
+
+    async def app(scope, receive, send):
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("cancelled")
+
+    server = Server(app, ServerConfig(port=0, timeout_graceful_shutdown=0.1))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    reached.wait(PATIENCE)
+    server.should_exit = True
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert (server.exit_code, server.started.is_set(), events) == (1, False, ["cancelled"])
+    assert "Application startup cut off" in caplog.text
+
+
 def test_a_stop_cannot_be_taken_back(app):
     with pytest.raises(ValueError, match="cannot be told to go on"):
         Server(app).should_exit = False
@@ -511,6 +532,9 @@ class Hub:
         self.steps = site.asgi.events
         self.connections = self.requests = self.tasks = self.busy
         self.protocol = asyncio.Protocol
+
+    def call_when_full(self, limit, callback):
+        assert limit == 0
 
     def start(self):
         self.steps.append("start")

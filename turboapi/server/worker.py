@@ -175,8 +175,11 @@ class Server:
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
-            if await self._unless_forced(lifespan.startup()):
+            if await self._unless(self._startup_overdue(), lifespan.startup()):
                 await self._serve_started(lifespan, urls)
+            elif not self.force_exit:
+                logger.error("Application startup cut off.")
+                self.exit_code = 1
         finally:
             self._close_sockets()
             await self._end(lifespan)
@@ -335,7 +338,7 @@ class Server:
 
     async def _end(self, lifespan: Lifespan) -> None:
         """The application's shutdown, which a second signal cuts short."""
-        if self.force_exit or not await self._unless_forced(self._shut_down(lifespan)):
+        if self.force_exit or not await self._unless(self._force.wait(), self._shut_down(lifespan)):
             logger.error("Application shutdown skipped.")
             self.exit_code = 1
             await lifespan.cancel()
@@ -344,16 +347,22 @@ class Server:
         if not await lifespan.shutdown():
             self.exit_code = 1
 
-    async def _unless_forced(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Runs `work` to its end, or until the server is forced to stop: False then, and `work` is cancelled."""
+    async def _startup_overdue(self) -> None:
+        """Returns when the server is forced to stop, or should have stopped for as long as requests are waited for."""
+        await self._stop.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._force.wait(), self.config.timeout_graceful_shutdown)
+
+    async def _unless(self, event: Coroutine[Any, Any, None], work: Coroutine[Any, Any, None]) -> bool:
+        """Runs `work` to its end, or until the event happens: False then, and `work` is cancelled."""
         task = asyncio.ensure_future(work)
-        forced = asyncio.ensure_future(self._force.wait())
+        happened = asyncio.ensure_future(event)
         try:
-            await asyncio.wait({task, forced}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, happened}, return_when=asyncio.FIRST_COMPLETED)
             return task.done() and task.result() is None
         finally:
             task.cancel()
-            forced.cancel()
+            happened.cancel()
 
 
 class _Flag:
