@@ -385,6 +385,27 @@ def test_generator_is_closed_when_the_client_leaves(wire):
     assert site.hub.requests == 0
 
 
+def test_a_stream_that_never_waits_ends_when_the_client_leaves(wire):
+    from turboapi.responses import StreamingResponse
+
+    parts = []
+
+    async def endless():
+        while len(parts) < 10_000:  # as good as without end
+            parts.append(b"x" * 1000)
+            yield parts[-1]
+
+    async def app(scope, receive, send):
+        await StreamingResponse(endless())(scope, receive, send)
+
+    site = wire(app)
+    peer = site.connect(high_water=65536).feed(GET)
+    assert len(parts) < 400
+    peer.leave()
+    assert len(parts) < 500
+    assert site.hub.requests == 0
+
+
 def test_half_closed_client_gets_what_is_ready(wire):
     peer = wire(echo).connect().feed(GET)
     peer.finish()
