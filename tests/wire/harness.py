@@ -79,12 +79,14 @@ class Transport:
         if self.write_paused:
             self.write_paused = False
             self.protocol.resume_writing()
+            if self.closing:
+                self._lose_soon(None)
 
     def set_protocol(self, protocol: Any) -> None:
         self.protocol = protocol
 
     def get_write_buffer_size(self) -> int:
-        return self.unread
+        return 0 if self._high_water is None else self.unread
 
     def pause_reading(self) -> None:
         assert not self.paused
@@ -105,9 +107,15 @@ class Transport:
         self.eof = True
 
     def close(self) -> None:
-        self.lose(None)
+        """Close when the client has read what there is."""
+        if self.write_paused:
+            self.closing = True
+        else:
+            self.lose(None)
 
     def abort(self) -> None:
+        if self.closing and self.write_paused and not self.aborted:
+            self._lose_soon(None)
         self.aborted = True
         self.lose(None)
 
@@ -115,7 +123,10 @@ class Transport:
         """The connection is gone: reported once, soon."""
         if not self.closing:
             self.closing = True
-            self._loop.call_soon(self.protocol.connection_lost, exc)
+            self._lose_soon(exc)
+
+    def _lose_soon(self, exc: BaseException | None) -> None:
+        self._loop.call_soon(self.protocol.connection_lost, exc)
 
 
 @dataclass(frozen=True)

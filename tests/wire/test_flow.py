@@ -448,6 +448,23 @@ def test_late_clients(wire, parts, patience, statuses):
     assert site.hub.requests == 0
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["last answer", "answer before the body"])
+def test_a_slow_client_gets_the_whole_of_the_last_answer(wire, early):
+    async def app(scope, receive, send):
+        await respond(send, b"x" * 100_000)
+
+    site = wire(app, **TIMES)
+    start = "POST / HTTP/1.1" if early else "GET / HTTP/1.1"
+    message = request(start, "Connection: close", *(["Content-Length: 10"] if early else []))
+    peer = site.connect(high_water=1000).feed(message)
+    site.pass_time(50)
+    assert not peer.transport.aborted
+    peer.transport.read_all()
+    assert len(peer.answers()[0].body) == 100_000
+    site.pass_time(5)
+    assert site.hub.connections == 0
+
+
 def test_no_timeouts(wire):
     site = wire(echo, timeout_header=0, timeout_body=0, timeout_keep_alive=0, timeout_write=0)
     peers = [site.connect(), site.connect().feed(b"G"), site.connect().feed(GET), site.connect().feed(POST)]

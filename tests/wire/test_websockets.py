@@ -728,7 +728,7 @@ def test_a_client_that_does_not_answer_a_close_is_left(site, reading):
         await send({"type": "websocket.close"})
 
     here = site(app)
-    peer = here.connect().feed(HANDSHAKE)
+    peer = here.connect(high_water=100_000).feed(HANDSHAKE)
     [connection] = here.hub.websockets
     for _ in range(5):
         peer.transport.unread -= 10 if reading else 0

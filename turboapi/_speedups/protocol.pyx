@@ -783,7 +783,10 @@ cdef class HttpProtocol(Connection):
     cdef late(self):
         """The client has let its deadline pass (RFC 9110, section 15.5.9)."""
         if self.last_request or self.closing:
-            self.abort()
+            if self.transport.get_write_buffer_size():  # the last answer is still on its way to a slow client
+                self.deadline = self.within(LINGER_SECONDS)
+            else:
+                self.abort()
         elif self.arriving is not None or (self.fed and not self.queue):
             self.refuse(408)
             self.process()
