@@ -232,6 +232,21 @@ def test_clients_that_speak_no_tls_hold_up_neither_others_nor_the_end(files, tmp
         server.process.kill()
 
 
+@pytest.mark.parametrize("hello", [b"", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"], ids=["none", "half a hello"])
+def test_a_handshake_that_stalls_is_ended(serve, app, files, hello):
+    with (
+        serve(app, **PAIR, timeout_header=0.2) as served,
+        socket.create_connection((served.host, served.port), PATIENCE) as client,
+    ):
+        client.sendall(hello)
+        with contextlib.suppress(ConnectionResetError):
+            assert client.recv(1000) == b""
+
+
+def test_old_versions_are_not_spoken(files):
+    assert open_tls(ServerConfig(**PAIR)).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
