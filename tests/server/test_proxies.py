@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,6 +22,7 @@ from turboapi.responses import StreamingResponse
 from turboapi.server import ConfigError, Server, ServerConfig
 from turboapi.server.proxies import ProxyHeaders
 from turboapi.server.sockets import bind, bind_path
+from turboapi.sse import EventSourceResponse
 
 TRUSTED = ["127.0.0.1", "127.0.0.1, ::1,unix", "*", "10.0.0.0/8,2001:db8::/32,127.0.0.1", ""]
 PEERS = [("127.0.0.1", 1), ("10.1.2.3", 1), ("192.0.2.1", 1), ("2001:db8::7", 1), None]
@@ -129,27 +131,15 @@ def test_a_websocket_over_a_socket(serve, app):
 
 # --- nginx ------------------------------------------------------------------------------------------------------------
 
+# The configuration is that of the documentation, with places of our own.
+SITE = Path(__file__).parents[2] / "examples" / "deployment" / "nginx.conf"
 NGINX = """
 daemon off; master_process off; pid nginx.pid; error_log stderr;
 events {{}}
 http {{
-  access_log off; client_max_body_size 10m;
+  access_log off;
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-  map $http_upgrade $connection_header {{ default upgrade; '' ''; }}
-  upstream application {{ server {server}; keepalive 4; }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://application;
-      proxy_http_version 1.1;
-      proxy_buffering off;
-      proxy_set_header Host $http_host;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection $connection_header;
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_set_header X-Forwarded-Proto https;
-    }}
-  }}
+  {site}
 }}
 """
 
@@ -166,16 +156,34 @@ def app():
     async def client(request: Request):
         return [request.client.host, str(request.url)]
 
-    @app.get("/stream")
-    async def stream():
-        async def parts():
-            for number in range(3):
-                yield f"{number}\n"
-                await gate.wait()
+    @app.get("/port")
+    async def port(request: Request):
+        return request.client.port
 
+    async def numbers():
         gate = app.state.gate = asyncio.Event()
         app.state.loop = asyncio.get_running_loop()
-        return StreamingResponse(parts())
+        for number in range(3):
+            yield number
+            await gate.wait()
+
+    @app.get("/stream")
+    async def stream():
+        lines = (f"{number}\n" async for number in numbers())
+        return StreamingResponse(lines, headers={"X-Accel-Buffering": "no"})
+
+    @app.get("/events", response_class=EventSourceResponse)
+    async def events():
+        async for number in numbers():
+            yield number
+
+    @app.post("/uploads/")
+    async def upload(request: Request):
+        size = 0
+        async for part in request.stream():
+            app.state.arrived.set()
+            size += len(part)
+        return size
 
     @app.websocket("/ws")
     async def ws(websocket: WebSocket):
@@ -193,7 +201,11 @@ def nginx(folder, server):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    (folder / "nginx.conf").write_text(NGINX.format(server=server, port=port))
+    site = SITE.read_text()
+    for documented, own in (("listen 80;", f"listen 127.0.0.1:{port};"), ("unix:/run/shop.sock;", f"{server};")):
+        assert documented in site
+        site = site.replace(documented, own)
+    (folder / "nginx.conf").write_text(NGINX.format(site=site))
     command = ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         try:
@@ -210,8 +222,8 @@ def nginx(folder, server):
 
 
 @contextlib.contextmanager
-def serving(app, sock):
-    server = Server(app, ServerConfig(timeout_graceful_shutdown=1))
+def serving(app, sock, **options):
+    server = Server(app, ServerConfig(timeout_graceful_shutdown=1, **options))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve([sock])))
     thread.start()
     try:
@@ -222,28 +234,67 @@ def serving(app, sock):
         thread.join(PATIENCE)
 
 
-@pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
-@pytest.mark.parametrize("unix", [False, True])
-def test_behind_nginx(serve, app, tmp_path, unix):
-    sock = bind_path(str(tmp_path / "app.sock")) if unix else bind("127.0.0.1", 0)[0]
-    address = f"unix:{sock.getsockname()}" if unix else f"127.0.0.1:{sock.getsockname()[1]}"
+needs_nginx = pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
+
+
+@pytest.fixture(params=["port", "unix"])
+def proxied(request, app, tmp_path):
+    """A client of the application behind nginx."""
+    is_unix = request.param == "unix"
+    sock = bind_path(str(tmp_path / "app.sock")) if is_unix else bind("127.0.0.1", 0)[0]
+    address = f"unix:{sock.getsockname()}" if is_unix else f"127.0.0.1:{sock.getsockname()[1]}"
     with contextlib.ExitStack() as stack:
         stack.enter_context(serving(app, sock))
         port = stack.enter_context(nginx(tmp_path, address))
-        client = stack.enter_context(httpx.Client(base_url=f"http://localhost:{port}", trust_env=False))
-        spoofed = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "ftp"}
-        for _ in range(3):
-            host, url = client.get("/client", headers=spoofed).json()
-            assert (host, url) == ("1.2.3.4", f"https://localhost:{port}/client")
-        large = {"text": "x" * 3_000_000}
-        assert client.post("/", json=large).json() == large
-        with client.stream("GET", "/stream") as response:
-            lines = response.iter_lines()
-            assert next(lines) == "0"  # before the second one is made
-            app.state.loop.call_soon_threadsafe(app.state.gate.set)
-            assert list(lines) == ["1", "2"]
-        with websockets.sync.client.connect(f"ws://localhost:{port}/ws") as websocket:
-            assert json.loads(websocket.recv()) == ["wss", "127.0.0.1"]
-            for text in ("a", "b" * 200_000):
-                websocket.send(text)
-                assert websocket.recv() == text
+        yield stack.enter_context(httpx.Client(base_url=f"http://localhost:{port}", trust_env=False, timeout=PATIENCE))
+
+
+@needs_nginx
+def test_behind_nginx(proxied):
+    spoofed = {"X-Forwarded-For": "1.2.3.4", "X-Forwarded-Proto": "ftp"}
+    for _ in range(3):
+        host, url = proxied.get("/client", headers=spoofed).json()
+        assert (host, url) == ("1.2.3.4", str(proxied.base_url.join("/client")))
+    large = {"text": "x" * 3_000_000}
+    assert proxied.post("/", json=large).json() == large
+    assert proxied.post("/", json={"text": "x" * 11_000_000}).status_code == 413
+
+
+@needs_nginx
+@pytest.mark.parametrize(("path", "prefix"), [("/stream", ""), ("/events", "data: ")])
+def test_streams_behind_nginx(proxied, app, path, prefix):
+    with proxied.stream("GET", path) as response:
+        lines = filter(None, response.iter_lines())
+        assert next(lines) == f"{prefix}0"  # before the second one is made
+        app.state.loop.call_soon_threadsafe(app.state.gate.set)
+        assert list(lines) == [f"{prefix}1", f"{prefix}2"]
+
+
+@needs_nginx
+def test_uploads_behind_nginx(proxied, app):
+    arrived = app.state.arrived = threading.Event()
+
+    def parts():
+        yield b"x" * 100_000
+        assert arrived.wait(PATIENCE)  # before the second one is sent
+        yield b"x"
+
+    assert proxied.post("/uploads/", content=parts()).json() == 100_001
+
+
+@needs_nginx
+def test_websockets_behind_nginx(proxied):
+    with websockets.sync.client.connect(f"ws://localhost:{proxied.base_url.port}/ws") as websocket:
+        assert json.loads(websocket.recv()) == ["ws", "127.0.0.1"]
+        for text in ("a", "b" * 200_000):
+            websocket.send(text)
+            assert websocket.recv() == text
+
+
+@needs_nginx
+def test_nginx_keeps_its_connections(app, tmp_path):
+    sock = bind("127.0.0.1", 0)[0]
+    address = f"127.0.0.1:{sock.getsockname()[1]}"
+    with serving(app, sock, proxy_headers=False), nginx(tmp_path, address) as port:
+        url = f"http://localhost:{port}/port"
+        assert len({httpx.get(url, trust_env=False).json() for _ in range(5)}) == 1
