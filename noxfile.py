@@ -105,6 +105,14 @@ def servers(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Run TurboAPI as the application of Ray Serve, on a cluster of two nodes on this machine."""
+    install(session, "test")
+    session.install(*nox.project.dependency_groups(PYPROJECT, "ray"))
+    session.run("pytest", *(session.posargs or ["tests/ray"]))
+
+
+@nox.session
 def ecosystem(session: nox.Session) -> None:
     """Run the suites of libraries built on FastAPI or Starlette on these and on TurboAPI; arguments are their names."""
     install(session, "ecosystem")

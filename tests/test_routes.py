@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import pickle
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, MutableMapping
@@ -939,3 +940,10 @@ def test_changed_routes_answer_at_once() -> None:
     assert answer(router, http("/x"))[0]["status"] == 200
     router.routes = []
     assert answer(router, http("/x"))[0]["status"] == 404
+
+
+def test_a_list_of_routes_can_be_pickled() -> None:
+    """Ray Serve does so with whole applications."""
+    routes = pickle.loads(pickle.dumps(RouteList([-1, 2], abs)))
+    routes.append(-3)
+    assert routes == [1, 2, 3]

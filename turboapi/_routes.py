@@ -78,6 +78,7 @@ class RouteList(list[Any]):
     """
 
     changes = 0
+    understand: Callable[[Any], Any] | None = None  # a copy is filled before it has attributes
 
     def __init__(self, routes: Iterable[Any] = (), understand: Callable[[Any], Any] | None = None) -> None:
         self.understand = understand
