@@ -19,6 +19,7 @@ from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
 from turboapi.middleware.logging import LoggingMiddleware
 from turboapi.middleware.ratelimit import RateLimit, RateLimitMiddleware
+from turboapi.middleware.server_sessions import ServerSessionMiddleware
 from turboapi.middleware.sessions import SessionMiddleware
 from turboapi.middleware.trustedhost import TrustedHostMiddleware
 
@@ -36,6 +37,7 @@ __all__ = [
     "RateLimitMiddleware",
     "RequestBodyLimitMiddleware",
     "ResponseHook",
+    "ServerSessionMiddleware",
     "SessionMiddleware",
     "TrustedHostMiddleware",
 ]

@@ -114,12 +114,16 @@ class SessionMiddleware(NativeMiddleware):
         if session.accessed:
             headers.add_vary_header("Cookie")
         if session.modified and session:
-            data = self.signer.sign(b64encode(json.dumps(session).encode())).decode()
-            headers.append(
-                "Set-Cookie", self._cookie(data, "" if self.max_age is None else f"Max-Age={self.max_age}; ")
-            )
+            headers.append("Set-Cookie", self._signed_cookie(b64encode(json.dumps(session).encode())))
         elif session.modified and had_cookie:
-            headers.append("Set-Cookie", self._cookie("null", _IN_THE_PAST))
+            headers.append("Set-Cookie", self._expired_cookie())
+
+    def _signed_cookie(self, data: bytes) -> str:
+        lifetime = "" if self.max_age is None else f"Max-Age={self.max_age}; "
+        return self._cookie(self.signer.sign(data).decode(), lifetime)
+
+    def _expired_cookie(self) -> str:
+        return self._cookie("null", _IN_THE_PAST)
 
     def _cookie(self, value: str, lifetime: str) -> str:
         return f"{self.session_cookie}={value}; path={self.path}; {lifetime}{self.security_flags}"
