@@ -4,6 +4,8 @@ import json
 import logging
 import re
 import sys
+import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import uvicorn.logging
@@ -252,17 +254,21 @@ def test_handlers_of_the_program_are_respected(loggers, name, capsys):
     assert (stream.getvalue(), capsys.readouterr().err) == ("hello\n", "")
 
 
-REQUESTS = [(("10.0.0.1", 1000 + n), "GET", f"/{n}", "1.1", 200) for n in range(5)]
+REQUESTS = [(("10.0.0.1", 1000 + n), "GET", b"/%d" % n, "1.1", 200) for n in range(5)]
 LINES = "".join(f'INFO:     10.0.0.1:{1000 + n} - "GET /{n} HTTP/1.1" 200 OK\n' for n in range(5))
 
 
-def logged(*requests, flush=True):
-    """Records the requests on a running loop; then flushes, or waits for the loop to do so."""
+def note(log, client, method, target, version, status, took=0.0, request_id=None):
+    log.requests.add(client, method, target, version, status, time.monotonic() - took, request_id)
+
+
+def logged(*requests, flush=True, format="text"):
+    """Notes the requests on a running loop; then flushes, or waits for the loop to do so."""
 
     async def main():
-        log = AccessLog(asyncio.get_running_loop())
+        log = AccessLog(asyncio.get_running_loop(), format)
         for request in requests:
-            log.record(*request)
+            note(log, *request)
         if flush:
             log.flush()
         else:
@@ -291,7 +297,7 @@ def test_nothing_is_written_before_the_flush_and_nothing_twice(capsys):
 
     async def main():
         log = AccessLog(asyncio.get_running_loop())
-        log.record(*REQUESTS[0])
+        note(log, *REQUESTS[0])
         assert capsys.readouterr().out == ""
         log.flush()
         assert capsys.readouterr().out != ""
@@ -352,21 +358,88 @@ def test_another_formatter_is_used(loggers, capsys):
 
 @pytest.mark.parametrize(
     ("client", "shown"),
-    [(("::1", 7), "[::1]:7"), (None, "-"), (("/run/app.sock", None), "/run/app.sock")],
+    [
+        (("::1", 7), "[::1]:7"),
+        (None, "-"),
+        (("/run/app.sock", None), "/run/app.sock"),
+        (('1.2.3.4 - "GET /\x9b2J', 0), '1.2.3.4\\x20-\\x20"GET\\x20/\\x9b2J:0'),  # what a proxy may pass on
+    ],
 )
 def test_clients(capsys, client, shown):
     configure_logging(ServerConfig())
-    logged((client, "GET", "/", "1.0", 404))
+    logged((client, "GET", b"/", "1.0", 404))
     assert capsys.readouterr().out == f'INFO:     {shown} - "GET / HTTP/1.0" 404 Not Found\n'
 
 
-@pytest.mark.parametrize("target", ["/\x1b[2J", "/\x9b2J", "/a\nb", "/caf\xe9", "/\u2028"])
+@pytest.mark.parametrize("target", ["/\x1b[2J", "/\x9b2J", "/a\nb", "/caf\xe9", "/\x7f"])
 def test_a_target_cannot_command_the_terminal(capsys, target):
     configure_logging(ServerConfig())
-    logged((("10.0.0.1", 1), "GET", target, "1.1", 200))
+    logged((("10.0.0.1", 1), "GET", target.encode("latin-1"), "1.1", 200))
     line = capsys.readouterr().out
     assert line.isascii() and line[:-1].isprintable()
     assert line.encode().decode("unicode_escape") == f'INFO:     10.0.0.1:1 - "GET {target} HTTP/1.1" 200 OK\n'
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_", "shown"),
+    [
+        ((("10.0.0.1", 1), "GET", b"/a%20b", "1.1", 200), {"client": "10.0.0.1", "path": "/a%20b"}),
+        ((("::1", 1), "PUT", b"/?", "1.1", 404), {"client": "::1", "path": "/", "query": ""}),
+        (
+            (("/run/app.sock", None), "GET", b"/?a=b?c", "1.0", 299),
+            {"client": "/run/app.sock", "path": "/", "query": "a=b?c"},
+        ),
+        ((None, "GET", b"*", "1.1", 500, 0.0, "made-1"), {"client": None, "path": "*", "request_id": "made-1"}),
+        ((None, "GET", b"/", "1.1", 500, 0.0, b"sent-1"), {"client": None, "path": "/", "request_id": "sent-1"}),
+        (
+            (('1.2.3.4","status":"\x9b', 0), "GET", b'/"\\?"\\', "1.1", 200, 0.0, b'"\\'),
+            {"client": '1.2.3.4","status":"\x9b', "path": '/"\\', "query": '"\\', "request_id": '"\\'},
+        ),
+        (
+            (None, "GET", b"/\x1b\n\xe9?\x7f\x00", "1.1", 200, 0.0, b"\x1b\xff"),
+            {"client": None, "path": "/\x1b\n\xe9", "query": "\x7f\x00", "request_id": "\x1b\xff"},
+        ),
+    ],
+)
+def test_requests_as_json(capsys, request_, shown):
+    configure_logging(ServerConfig(access_log_format="json"))
+    before = datetime.now(UTC)
+    logged(request_, format="json")
+    line = capsys.readouterr().out
+    assert line.endswith("}\n") and line[:-1].isascii() and line[:-1].isprintable()
+    fields = json.loads(line)
+    moment = datetime.fromisoformat(fields.pop("time"))
+    assert abs(moment - before) < timedelta(minutes=1) and moment.tzinfo is not None
+    assert fields.pop("duration_ms") >= 0
+    assert fields == {"level": "info", "method": request_[1], "status": request_[4], **shown}
+
+
+def test_the_duration(capsys):
+    configure_logging(ServerConfig(access_log_format="json"))
+    logged(*[(None, "GET", b"/", "1.1", 200, took) for took in (0.0, 7, 3600.25)], format="json")
+    durations = [json.loads(line)["duration_ms"] for line in capsys.readouterr().out.splitlines()]
+    assert durations == pytest.approx([0, 7000, 3_600_250], abs=5000)
+    assert durations == [round(each, 3) for each in durations]
+
+
+def test_json_leaves_in_one_write_and_in_order(monkeypatch):
+    configure_logging(ServerConfig(access_log_format="json"))
+    writes = []
+    monkeypatch.setattr(ConsoleHandler, "write", lambda self, text: writes.append(text))
+    logged(*REQUESTS, format="json")
+    assert [json.loads(line)["path"] for line in writes.pop().splitlines()] == [f"/{n}" for n in range(5)]
+    assert writes == []
+
+
+def test_other_handlers_get_json_as_the_message(loggers):
+    keeper = Keeper()
+    loggers["turboapi.access"].addHandler(keeper)
+    configure_logging(ServerConfig(access_log_format="json"))
+    logged(*REQUESTS, (None, "GET", b"/%s%d", "1.1", 200), format="json")
+    assert [json.loads(each.getMessage())["path"] for each in keeper.records] == [*(f"/{n}" for n in range(5)), "/%s%d"]
 
 
 def test_a_closed_stream_stops_nobody(monkeypatch):

@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
@@ -156,6 +157,18 @@ def test_all_of_them_serve_and_shut_down(start):
     assert server.marks("running on") == 1
     assert server.err[0] == f"INFO:     Started parent process [{server.process.pid}]"
     assert server.err[-1] == f"INFO:     Stopped parent process [{server.process.pid}]"
+
+
+def test_nothing_of_the_access_log_is_lost_at_the_end(start):
+    server = start("--access-log", "--access-log-format", "json")
+    with contextlib.closing(server.connect()) as connection:
+        for number in range(100):
+            connection.request("GET", f"/{number}")
+            connection.getresponse().read()
+        server.signal(signal.SIGTERM)
+        assert server.ended() == 0
+    paths = [json.loads(line)["path"] for line in server.out if line.startswith("{")]
+    assert paths == [f"/{number}" for number in range(100)]
 
 
 @pytest.mark.parametrize("to_all", [False, True])

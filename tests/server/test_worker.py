@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http.client
+import json
 import logging
 import os
 import signal
@@ -10,11 +11,13 @@ import socket
 import threading
 import time
 
+import httpx
 import pytest
 
 from tests.conftest import Served
 from tests.wire.harness import respond
 from turboapi import TurboAPI
+from turboapi.middleware import LoggingMiddleware
 from turboapi.server import Server, ServerConfig, StartupError, worker
 from turboapi.server.sockets import bind
 from turboapi.server.worker import site_of
@@ -185,6 +188,50 @@ def test_the_access_log(serve, app, caplog, access_log):
         answer(sock)
     lines = [each.getMessage() for each in caplog.records if each.name == "turboapi.access"]
     assert lines == ([f'{host}:{port} - "GET /there?q=1 HTTP/1.1" 200'] if access_log else [])
+
+
+class Lines(logging.Handler):
+    def __init__(self):
+        super().__init__()
+        self.fields = []
+
+    def emit(self, record):
+        self.fields.append(json.loads(record.getMessage()))
+
+
+@pytest.fixture
+def json_lines():
+    """What is written to the access log, as it is parsed."""
+    handler, logger = Lines(), logging.getLogger("turboapi.access")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield handler.fields
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+
+
+def test_an_access_log_in_json(serve, json_lines):
+    app = TurboAPI()
+    app.add_middleware(LoggingMiddleware, exclude_paths=["*"])
+
+    @app.get("/items")
+    async def items():
+        return []
+
+    with (
+        serve(app, access_log=True, access_log_format="json") as served,
+        httpx.Client(base_url=served.url, trust_env=False) as client,
+    ):
+        made = client.get("/items?q=1", headers={"X-Forwarded-For": "192.0.2.9"}).headers["x-request-id"]
+        client.post("/items", headers={"X-Request-ID": "order-5"})
+    for fields in json_lines:
+        assert fields.pop("time") and fields.pop("duration_ms") > 0
+    common = {"level": "info", "path": "/items"}
+    assert json_lines == [
+        {**common, "client": "192.0.2.9", "method": "GET", "query": "q=1", "request_id": made, "status": 200},
+        {**common, "client": "127.0.0.1", "method": "POST", "request_id": "order-5", "status": 405},
+    ]
 
 
 @pytest.mark.parametrize("inherited", [False, True])

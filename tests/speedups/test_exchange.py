@@ -8,6 +8,7 @@ import pytest
 
 from tests.wire.harness import Site, Wire, chunked, request
 from turboapi import Depends, HTTPException, Request, Response, TurboAPI
+from turboapi._speedups import AccessLog
 from turboapi._speedups.exchange import Connection, HttpExchange, Settings
 from turboapi.background import BackgroundTasks
 from turboapi.responses import JSONResponse
@@ -16,7 +17,7 @@ from turboapi.responses import JSONResponse
 def test_settings_keep_what_they_are_given():
     numbers = [name for name in dir(Settings) if name.startswith(("limit_", "timeout_"))]
     assert len(numbers) == 9
-    options = dict.fromkeys(numbers, 7) | {"root_path": "/api", "access_log": print}
+    options = dict.fromkeys(numbers, 7) | {"root_path": "/api", "access_log": AccessLog(print)}
     made = Settings(**options)
     assert {name: getattr(made, name) for name in options} == options
     assert Settings().write_flags == 0

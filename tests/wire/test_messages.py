@@ -9,6 +9,7 @@ import pytest
 
 from tests.wire.harness import Settings, Site, chunked, echo, read_body, request, respond, splits
 from turboapi import TurboAPI
+from turboapi._speedups import AccessLog
 
 # --- keep-alive (RFC 9112 section 9.3) --------------------------------------------------------------------------------
 
@@ -719,13 +720,40 @@ def test_code_after_the_answer_does_not_keep_the_next_request_waiting(wire):
 
 
 def test_access_log(wire):
-    logged = []
-    site = wire(echo, access_log=lambda *line: logged.append(line))
+    beginnings = []
+    log = AccessLog(lambda: beginnings.append(True))
+    site = wire(echo, access_log=log)
     site.connect().feed(request("GET /a%20b?c HTTP/1.1") + request("POST http://x/y HTTP/1.0"))
-    assert logged == [
-        (("1.2.3.4", 5), "GET", "/a%20b?c", "1.1", 200),
-        (("1.2.3.4", 5), "POST", "http://x/y", "1.0", 200),
+    assert [line[:5] for line in log.take()] == [
+        (("1.2.3.4", 5), "GET", b"/a%20b?c", "1.1", 200),
+        (("1.2.3.4", 5), "POST", b"http://x/y", "1.0", 200),
     ]
+    assert log.take() == [] and beginnings == [True]
+    site.connect().feed(request())
+    assert beginnings == [True] * 2
+
+
+def test_a_detailed_access_log(wire):
+    """The duration is that from the end of the head to the end of the answer; an id may come with the request."""
+    gates = []
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/slow":
+            gates.append(asyncio.get_running_loop().create_future())
+            await gates[-1]
+        await respond(send, b"")
+
+    log = AccessLog(lambda: None, detailed=True)
+    site = wire(app, access_log=log)
+    site.connect().feed(request("GET /slow HTTP/1.1") + request("GET / HTTP/1.1", "X-Request-ID: a-1"))
+    began = time.monotonic()
+    site.call(gates[0].set_result, None)
+    (*_, end, duration, slow_id), (*_, queued, fast_id) = log.take()
+    assert 0 < end - duration <= began and queued > 0
+    assert (slow_id, fast_id) == (None, b"a-1")
+    site.connect().feed(request("GET / HTTP/1.1", "X-Request-ID: " + 128 * "a"))
+    site.connect().feed(request("GET / HTTP/1.1", "X-Request-ID: " + 129 * "a"))
+    assert [line[-1] for line in log.take()] == [b"a" * 128, None]
 
 
 def test_site_that_cannot_find_a_route(wire, caplog):

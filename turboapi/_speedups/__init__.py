@@ -15,6 +15,7 @@ One request goes down this list::
     serialize       result -> JSON
     writer        status, headers, body -> bytes
     outlet        bytes -> socket
+    access        requests -> lines of the access log
     tasks         runs all of that; a Task only where something has to be waited for
 
 A WebSocket leaves it at the protocol: there `frames` reads messages, which `websocket` passes to and from ASGI.
@@ -23,6 +24,7 @@ Nothing here knows decorators, annotations or OpenAPI: `turboapi._plan.endpoint`
 """
 
 try:
+    from turboapi._speedups.access import AccessLog, json_lines, printable, text_lines
     from turboapi._speedups.arguments import Argument, Call
     from turboapi._speedups.asgi import AsgiExchange, answer
     from turboapi._speedups.dependencies import Visit
@@ -54,6 +56,7 @@ except ModuleNotFoundError as exc:
 
 __all__ = [
     "AS_ASGI",
+    "AccessLog",
     "Argument",
     "AsgiExchange",
     "BodyHook",
@@ -87,7 +90,10 @@ __all__ = [
     "decode_json",
     "file_sender",
     "frame",
+    "json_lines",
     "log_and_answer_500",
+    "printable",
     "reply",
     "routes_epoch",
+    "text_lines",
 ]

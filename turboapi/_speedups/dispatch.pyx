@@ -12,6 +12,8 @@ loop, StopIteration as RuntimeError.
 
 from asyncio import _set_running_loop as set_running_loop
 
+from turboapi._speedups.clock cimport seconds_now
+
 cdef extern from "Python.h":
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
@@ -20,13 +22,6 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     #include <sys/resource.h>
-    #include <time.h>
-
-    static double seconds_now(void) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        return now.tv_sec + now.tv_nsec * 1e-9;
-    }
 
     /* How often this thread has waited so far: for a lock, a file, a socket, or of its own accord. */
     #ifdef RUSAGE_THREAD
@@ -41,7 +36,6 @@ cdef extern from *:
     #endif
     """
     bint COUNTS_WAITS
-    double seconds_now() noexcept
     long thread_waits() noexcept
 
 cdef double SHORT = 100e-6          # seconds

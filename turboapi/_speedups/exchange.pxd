@@ -1,3 +1,4 @@
+from turboapi._speedups.access cimport AccessLog
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.request cimport Exchange, ScopeHook
 from turboapi._speedups.tasks cimport Runner
@@ -14,7 +15,7 @@ cdef class Settings:
     cdef readonly double timeout_body
     cdef readonly double timeout_write
     cdef readonly str root_path
-    cdef readonly object access_log
+    cdef readonly AccessLog access_log             # None: nobody reads it
     cdef readonly Py_ssize_t limit_concurrency      # 0: none
     cdef readonly object proxies                    # who is trusted about clients, None: nobody
     cdef readonly list headers                      # sent with every response, None: none
@@ -53,6 +54,7 @@ cdef class HttpExchange(Exchange):
     cdef readonly bytes target_bytes    # the request target as received
     cdef readonly str http_version
     cdef bint keep_alive
+    cdef double began                   # when the head had arrived, if somebody wants to know; 0 else
     cdef bint expects_continue          # the client waits for a go-ahead before it sends the body
     # the body, as it arrives
     cdef list chunks
@@ -72,6 +74,7 @@ cdef class HttpExchange(Exchange):
     cpdef dict new_scope(self, str kind, str spec_version)
     cdef object client(self)
     cdef str scheme(self)
+    cdef object request_id(self)
     cdef int add_chunk(self, bytes data) except -1
     cdef int end_body(self) except -1
     cdef int refuse_body(self, int status) except -1

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from turboapi._speedups.access import AccessLog
 from turboapi._speedups.request import Exchange
 from turboapi._speedups.tasks import Runner
 
@@ -31,7 +32,7 @@ class Settings:
         root_path: str = "",
         server_header: bool = True,
         date_header: bool = True,
-        access_log: Callable[[Any, str, str, str, int], None] | None = None,
+        access_log: AccessLog | None = None,
         limit_concurrency: int = 0,
         proxies: _Proxies | None = None,
         headers: list[tuple[bytes, bytes]] | None = None,
@@ -47,7 +48,7 @@ class Settings:
         timeout_header: of a request's head, from the connection's beginning or the head's first byte on: 408.
         timeout_body: between two reads of a body: 408.
         timeout_write: of a client that takes nothing of what is sent to it; its connection is aborted.
-        access_log: called as (client, method, target, http_version, status) for each complete answer.
+        access_log: what takes note of each complete answer; None for nothing.
         limit_concurrency: open connections beyond which a new one gets 503 for its request; 0 for none.
         proxies: who is trusted about clients and schemes; None for nobody.
         headers: sent with every response, names in lower case. ValueError for some that cannot be sent.
@@ -74,7 +75,7 @@ class Settings:
     @property
     def root_path(self) -> str: ...
     @property
-    def access_log(self) -> Callable[[Any, str, str, str, int], None] | None: ...
+    def access_log(self) -> AccessLog | None: ...
     @property
     def limit_concurrency(self) -> int: ...
     @property

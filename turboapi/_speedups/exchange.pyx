@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 
+from turboapi._speedups.access cimport AccessLog
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
 from turboapi._speedups.headers cimport check_headers, find_header, find_headers
@@ -30,8 +31,8 @@ cdef class Settings:
         self, *, Py_ssize_t limit_header_size=65536, Py_ssize_t limit_header_count=128,
         Py_ssize_t limit_request_line=16384, Py_ssize_t limit_body=100 * 1024 * 1024, Py_ssize_t limit_pipeline=16,
         double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0,
-        double timeout_write=60.0, str root_path="", bint server_header=True, bint date_header=True, object access_log=None, Py_ssize_t limit_concurrency=0,
-        object proxies=None, list headers=None,
+        double timeout_write=60.0, str root_path="", bint server_header=True, bint date_header=True,
+        AccessLog access_log=None, Py_ssize_t limit_concurrency=0, object proxies=None, list headers=None,
     ):
         self.limit_header_size = limit_header_size
         self.limit_header_count = limit_header_count
@@ -114,6 +115,7 @@ cdef bint _are_plain(list headers) except -1:
 
 cdef enum:
     REFILL = 16384                  # bytes of a file that are handed to the transport when the socket is full
+    MAX_REQUEST_ID = 128            # characters; longer ones are not logged
 
 
 cdef Py_ssize_t _sendfile(int output, int file, Py_ssize_t offset, Py_ssize_t size) except -2:
@@ -224,6 +226,15 @@ cdef class HttpExchange(Exchange):
             if values:
                 found = connection.settings.proxies.scheme(values[len(values) - 1])
         return connection.scheme if found is None else found
+
+    cdef object request_id(self):
+        """The id that `LoggingMiddleware` has given the request, or else that it came with; None without a usable one."""
+        cdef object found = None
+        if self.state is not None and isinstance(self.state.get("state"), dict):
+            found = self.state["state"].get("request_id")
+        if type(found) is not str:
+            found = find_header(self.headers, b"x-request-id")
+        return None if found is None or len(found) > MAX_REQUEST_ID else found
 
     cpdef dict new_scope(self, str kind, str spec_version):
         """A new ASGI connection scope of this request, of type `kind`."""

@@ -1,3 +1,4 @@
+from turboapi._speedups.access cimport AccessLog
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.outlet cimport Outlet
@@ -64,6 +65,7 @@ cdef class HttpProtocol(Connection):
     cdef bint scheduled                 # ... or will be soon
     cdef bint surplus                   # there were too many connections when it was made
     cdef bint closing                   # when everything written has been sent
+    cdef bint attentive                 # requests need a second look, see `_attend`
     cdef bint last_request              # nothing after the queue is to be read
     # output
     cdef list gathered                  # answers held back for one write, while `processing`
@@ -82,6 +84,9 @@ cdef class HttpProtocol(Connection):
     cdef int process(self) except -1
     cdef int find(self, HttpExchange exchange) except -1
     cdef HttpExchange _new_exchange(self)
+    cdef HttpExchange _attend(self, HttpExchange exchange)
+    cdef bint is_timed(self)
+    cdef int log(self, AccessLog log, HttpExchange exchange) except -1
     cdef int _set_target(self, HttpExchange exchange, bytes target) except -1
     cdef int start(self, HttpExchange exchange) except -1
     cdef int flush(self) except -1

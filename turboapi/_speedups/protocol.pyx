@@ -18,6 +18,8 @@ import httptools
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
 
+from turboapi._speedups.access cimport AccessLog
+from turboapi._speedups.clock cimport seconds_now
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.exchange import Settings
@@ -204,6 +206,7 @@ cdef class HttpProtocol(Connection):
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
+        self.attentive = self.surplus or self.is_timed()
         if 0 < self.hub.limit <= self.hub.connections:
             self.hub.on_full()
         self.deadline = self.within(self.settings.timeout_header)
@@ -417,9 +420,6 @@ cdef class HttpProtocol(Connection):
             if self.hosts != 1 and (self.hosts or version == "1.1"):
                 self.refuse(400)  # RFC 9112, section 3.2
                 return None
-        if self.surplus:
-            self.refuse(503)
-            return None
         if self.settings.limit_body and self.announced > self.settings.limit_body:
             self.refuse(413)
             return None
@@ -442,7 +442,21 @@ cdef class HttpProtocol(Connection):
         exchange.headers = self.headers
         exchange.connection = self
         exchange.site = self.hub.site
+        # PERF: one look for all that is only wanted sometimes.
+        return self._attend(exchange) if self.attentive else exchange
+
+    cdef HttpExchange _attend(self, HttpExchange exchange):
+        """What is done with requests if an option says so; None when the request is refused."""
+        if self.surplus:
+            self.refuse(503)
+            return None
+        if self.is_timed():
+            exchange.began = seconds_now()
         return exchange
+
+    cdef bint is_timed(self):
+        """Whether somebody wants to know how long requests take."""
+        return self.settings.access_log is not None and self.settings.access_log.detailed
 
     cdef int _set_target(self, HttpExchange exchange, bytes target) except -1:
         """Take the request target apart (RFC 9112, section 3.2); 0 when it is none, or names an impossible host."""
@@ -561,9 +575,7 @@ cdef class HttpProtocol(Connection):
     cdef int answered(self, HttpExchange exchange) except -1:
         self.hub.total_requests += 1
         if self.settings.access_log is not None:
-            self.settings.access_log(
-                exchange.client(), exchange.method, exchange.target_bytes.decode("latin-1"), exchange.http_version, exchange.status
-            )
+            self.log(self.settings.access_log, exchange)
         self.dropped(exchange)
         if not exchange.keep_alive:
             self.last_request = True
@@ -577,6 +589,12 @@ cdef class HttpProtocol(Connection):
         elif not self.processing:
             self.schedule()
         return 0
+
+    cdef int log(self, AccessLog log, HttpExchange exchange) except -1:
+        return log.add(
+            exchange.client(), exchange.method, exchange.target_bytes, exchange.http_version, exchange.status,
+            exchange.began, exchange.request_id() if log.detailed else None,
+        )
 
     cdef int dropped(self, HttpExchange exchange) except -1:
         self.busy = False

@@ -206,6 +206,7 @@ class ServerConfig:
     )
     log_config: str | None = option(None, "of Python's logging: JSON, TOML, YAML, INI", _LOGGING, "FILE")
     access_log: bool = option(True, "one line for each request", _LOGGING)
+    access_log_format: Literal["text", "json"] = option("text", "uvicorn's, or a JSON object in each line", _LOGGING)
 
     timeout_keep_alive: float = option(5.0, "between two requests", _TIMEOUTS, "S", minimum=0, protocol=True)
     timeout_header: float = option(20.0, "for a whole request head", _TIMEOUTS, "S", minimum=0, protocol=True)

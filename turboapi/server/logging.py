@@ -1,9 +1,9 @@
 """What the server prints: messages on stderr (logger "turboapi.error") and one line per request on stdout
 (logger "turboapi.access").
 
-The access log stays off the hot path: a request only appends a tuple to a list. The event loop writes what has
-gathered, in order, at most every `FLUSH_INTERVAL`: with the server's own handler as one write, with any other
-handler, filter or formatter on the logger as ordinary log records.
+The access log stays off the hot path: a request only appends a tuple to a list (`_speedups.access`). The event loop
+writes what has gathered, in order, at most every `FLUSH_INTERVAL`: with the server's own handler as one write, with any
+other handler, filter or formatter on the logger as ordinary log records.
 """
 
 import asyncio
@@ -14,10 +14,13 @@ import logging
 import os
 import sys
 import time
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
+from turboapi import _speedups
+from turboapi._speedups import json_lines, printable, text_lines
 from turboapi.server.config import ConfigError, ServerConfig
 from turboapi.server.extras import import_extra
 from turboapi.server.tracebacks import format_short
@@ -33,8 +36,7 @@ _BOLD = 1
 _PHRASES = {status.value: f"{status.value} {status.phrase}" for status in http.HTTPStatus}
 
 Client = tuple[Any, ...] | None
-_Request = tuple[Client, str, str, str, int]
-_Entry = tuple[float, _Request]
+_Request = tuple[Any, ...]  # of `_speedups.AccessLog`
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -76,17 +78,42 @@ class LevelFormatter(logging.Formatter):
 class AccessFormatter(LevelFormatter):
     """`INFO:     127.0.0.1:5000 - "GET / HTTP/1.1" 200 OK`, for records whose arguments are those of ACCESS_FORMAT."""
 
+    def __init__(self, use_colors: bool = False, *, short_tracebacks: bool = False) -> None:
+        super().__init__(use_colors, short_tracebacks=short_tracebacks)
+        start, end = _painted("\n", _BOLD).split("\n") if use_colors else ("", "")
+        self._around = f'"{start}', f'{end}"'
+        self._answers = {
+            status: _painted(phrase, _STATUS_COLOURS.get(status // 100)) if use_colors else phrase
+            for status, phrase in _PHRASES.items()
+        }
+
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line for `record`."""
-        return self.line(self.prefix(record.levelname), *record.args)  # type: ignore[misc]
+        return self.lines([record.args], record.levelname)[:-1]  # type: ignore[list-item]
 
-    def line(self, prefix: str, client: str, method: str, target: str, version: str, status: int) -> str:
-        """The line for one request."""
-        request = f"{method} {target} HTTP/{version}"
-        answer = _PHRASES.get(status) or f"{status} "
-        if self.use_colors:
-            request, answer = _painted(request, _BOLD), _painted(answer, _STATUS_COLOURS.get(status // 100))
-        return f'{prefix}{client} - "{request}" {answer}'
+    def lines(self, requests: Iterable[_Request], level: str = "INFO") -> str:
+        """The lines for requests, each with its line break."""
+        return text_lines(requests, self.prefix(level), *self._around, self._answers, format_client)
+
+    def message(self, request: _Request) -> tuple[str, tuple[Any, ...]]:
+        """Message and arguments of a log record."""
+        client, method, target, version, status = request[:5]
+        return ACCESS_FORMAT, (format_client(client), method, printable(target.decode("latin-1")), version, status)
+
+
+class JSONAccessFormatter(logging.Formatter):
+    """One JSON object in a line, which is the message of the record."""
+
+    def lines(self, requests: Iterable[_Request]) -> str:
+        """The lines for requests, each with its line break."""
+        return json_lines(requests)
+
+    def message(self, request: _Request) -> tuple[str, tuple[Any, ...]]:
+        """Message and arguments of a log record."""
+        return self.lines([request])[:-1], ()
+
+
+_ACCESS_FORMATTERS = {"text": AccessFormatter, "json": JSONAccessFormatter}
 
 
 class ConsoleHandler(logging.StreamHandler[TextIO]):
@@ -122,19 +149,23 @@ def configure_logging(config: ServerConfig) -> None:
     if config.log_config is not None:
         _apply_file(config.log_config)
         return
-    _configure(ERROR_LOGGER, config, "stderr", LevelFormatter)
-    _configure(ACCESS_LOGGER, config, "stdout", AccessFormatter)
+    _configure(ERROR_LOGGER, config, "stderr", partial(LevelFormatter, short_tracebacks=config.reload))
+    as_json = config.access_log_format == "json"
+    _configure(ACCESS_LOGGER, config, "stdout", (lambda _: JSONAccessFormatter()) if as_json else AccessFormatter)
 
 
 def _configure(
-    name: str, config: ServerConfig, stream: Literal["stdout", "stderr"], formatter: type[LevelFormatter]
+    name: str,
+    config: ServerConfig,
+    stream: Literal["stdout", "stderr"],
+    make_formatter: Callable[[bool], logging.Formatter],
 ) -> None:
     logger = logging.getLogger(name)
     logger.setLevel(config.log_level.upper())
     if logger.handlers or logging.getLogger("turboapi").handlers:
         return
     handler = ConsoleHandler(stream)
-    handler.setFormatter(formatter(_wants_colors(handler.stream), short_tracebacks=config.reload))
+    handler.setFormatter(make_formatter(_wants_colors(handler.stream)))
     logger.addHandler(handler)
     logger.propagate = False
 
@@ -179,32 +210,33 @@ def _wants_colors(stream: TextIO) -> bool:
 
 
 class AccessLog:
-    """Gathers requests and writes them from the event loop. `record` is the callable the protocol is given."""
+    """Gathers requests and writes them from the event loop, in the format that the option of this name says.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    `requests` is what the protocol is given.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, format: Literal["text", "json"] = "text") -> None:
         self._loop = loop
         self._logger = logging.getLogger(ACCESS_LOGGER)
-        self._entries: list[_Entry] = []
+        self._formatter = _ACCESS_FORMATTERS[format]()
+        self.requests = _speedups.AccessLog(self._on_first, detailed=format == "json")
 
     @property
     def enabled(self) -> bool:
         """Whether anything would be printed at all."""
         return self._logger.isEnabledFor(logging.INFO) and self._logger.hasHandlers()
 
-    def record(self, client: Client, method: str, target: str, http_version: str, status: int) -> None:
-        """Notes one answered request."""
-        if not self._entries:
-            self._loop.call_later(FLUSH_INTERVAL, self.flush)
-        self._entries.append((time.time(), (client, method, target, http_version, status)))
+    def _on_first(self) -> None:
+        self._loop.call_later(FLUSH_INTERVAL, self.flush)
 
     def flush(self) -> None:
         """Writes all that has gathered."""
-        entries, self._entries = self._entries, []
+        requests = self.requests.take()
         handler = self._own_handler()
         if handler is None:
-            self._log(entries)
-        elif entries:
-            _write(handler, entries)
+            self._log(requests)
+        elif requests:
+            handler.write(handler.formatter.lines(requests))  # type: ignore[union-attr]
 
     def _own_handler(self) -> ConsoleHandler | None:
         """The handler `configure_logging` made, if nothing else wants to see the records."""
@@ -212,39 +244,20 @@ class AccessLog:
         if len(logger.handlers) != 1 or logger.filters or logger.propagate:
             return None
         handler = logger.handlers[0]
-        if not isinstance(handler, ConsoleHandler) or type(handler.formatter) is not AccessFormatter:
+        if not isinstance(handler, ConsoleHandler) or type(handler.formatter) is not type(self._formatter):
             return None
         return None if handler.filters or handler.level > logging.INFO else handler
 
-    def _log(self, entries: list[_Entry]) -> None:
-        for created, request in entries:
-            args = _printable(*request)
-            record = self._logger.makeRecord(ACCESS_LOGGER, logging.INFO, "", 0, ACCESS_FORMAT, args, None)
-            record.created = created
-            record.msecs = created % 1 * 1000
+    def _log(self, requests: list[_Request]) -> None:
+        offset = time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+        for request in requests:
+            message, args = self._formatter.message(request)
+            record = self._logger.makeRecord(ACCESS_LOGGER, logging.INFO, "", 0, message, args, None)
+            record.created = offset + request[5]
+            record.msecs = record.created % 1 * 1000
             self._logger.handle(record)
 
 
-def _write(handler: ConsoleHandler, entries: list[_Entry]) -> None:
-    formatter: AccessFormatter = handler.formatter  # type: ignore[assignment]
-    prefix = formatter.prefix("INFO")
-    handler.write("".join([formatter.line(prefix, *_printable(*request)) + "\n" for _, request in entries]))
-
-
-def _printable(
-    client: Client, method: str, target: str, http_version: str, status: int
-) -> tuple[str, str, str, str, int]:
-    """The request as log arguments: the address as text, and no character a terminal could take for a command."""
-    return format_client(client), method, printable(target), http_version, status
-
-
 def format_client(client: Client) -> str:
-    """The address of a client, "-" for one without."""
-    return format_address(client[0], client[1]) if client else "-"
-
-
-def printable(target: str) -> str:
-    """A request target whose unusual characters are escaped."""
-    if target.isascii() and target.isprintable():
-        return target
-    return target.encode("unicode_escape").decode("ascii")
+    """The address of a client, "-" for one without; whatever a proxy calls it, it is printable and has no blank."""
+    return printable(format_address(client[0], client[1])).replace(" ", "\\x20") if client else "-"

@@ -20,11 +20,11 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from turboapi._speedups import BrokenFrame, Channel, FrameReader, HttpExchange, Hub, frame
+from turboapi._speedups import BrokenFrame, Channel, FrameReader, HttpExchange, Hub, frame, printable
 from turboapi._speedups.headers import check_headers
 from turboapi._speedups.writer import last_response
 from turboapi.server.config import ServerConfig
-from turboapi.server.logging import format_client, printable
+from turboapi.server.logging import format_client
 from turboapi.types import ASGIApp, Message
 from turboapi.websockets import WebSocketDisconnect
 

@@ -187,7 +187,7 @@ class Server:
 
     async def _serve_started(self, lifespan: Lifespan, urls: list[str]) -> None:
         loop = asyncio.get_running_loop()
-        access_log = AccessLog(loop)
+        access_log = AccessLog(loop, self.config.access_log_format)
         hub = self._make_hub(loop, lifespan, access_log)
         hub.start()
         try:
@@ -266,10 +266,10 @@ class Server:
 
     def _make_hub(self, loop: asyncio.AbstractEventLoop, lifespan: Lifespan, access_log: AccessLog) -> Hub:
         config = self.config
-        record = access_log.record if config.access_log and access_log.enabled else None
+        requests = access_log.requests if config.access_log and access_log.enabled else None
         try:
             proxies = ProxyHeaders(config.forwarded_allow_ips) if config.proxy_headers else None
-            settings = Settings(**config.protocol_options(), access_log=record, proxies=proxies)
+            settings = Settings(**config.protocol_options(), access_log=requests, proxies=proxies)
             return Hub(loop, site_of(self._app), settings, lifespan.state, open_websockets(self._app, config))
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
