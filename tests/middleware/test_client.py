@@ -99,6 +99,8 @@ def test_forwarded_for(values, expected):
         (["for = 203.0.113.9"], "10.0.0.1"),
         (["for=203.0.113.9 for=1.1.1.1"], "10.0.0.1"),
         (['for="' + '\\"' * 30000], "10.0.0.1"),
+        (["for=1.1.1.1;for=203.0.113.9"], "10.0.0.1"),
+        (["for=203.0.113.9:_port"], "203.0.113.9"),
     ],
 )
 def test_forwarded(values, expected):

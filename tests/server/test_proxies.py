@@ -97,6 +97,75 @@ def test_a_wrong_list(given):
         ServerConfig(forwarded_allow_ips=given)
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("for=192.0.2.9;proto=https;by=10.0.0.1;host=a", (("192.0.2.9", 0), "https")),
+        ("For=192.0.2.9; PROTO=HTTPS", (("192.0.2.9", 0), "https")),
+        ('for="192.0.2.9:4711"', (("192.0.2.9", 4711), None)),
+        ('for="[2001:db9::17]:4711";proto=wss', (("2001:db9::17", 4711), "wss")),
+        ('for="[2001:db9::17]"', (("2001:db9::17", 0), None)),
+        ('for="192.0.2.9:_hidden"', (("192.0.2.9", 0), None)),
+        ('for="\\192.0.2.9"', (("192.0.2.9", 0), None)),
+        ("proto=https", (None, "https")),
+        ("for=192.0.2.9;proto=ftp", (("192.0.2.9", 0), None)),
+        # Hops that are trusted, one after the other; the scheme is that of the client's own connection.
+        ("for=192.0.2.9;proto=https, for=10.0.0.2;proto=http", (("192.0.2.9", 0), "https")),
+        ("for=10.0.0.3;proto=https, for=10.0.0.2;proto=http", (("10.0.0.3", 0), "https")),
+        ('for=192.0.2.9, for="[2001:db8::2]:80"', (("192.0.2.9", 0), None)),
+        # What a client has sent to the first trusted one.
+        ("for=1.1.1.1;proto=https, for=192.0.2.9;proto=http", (("192.0.2.9", 0), "http")),
+        ("for=10.0.0.9;proto=https, for=192.0.2.9", (("192.0.2.9", 0), None)),
+        ('for="x, for=192.0.2.9;proto=https', (None, None)),
+        ('for=1.1.1.1;x=", for=192.0.2.9;proto=https', (None, None)),
+        # Nobody that can be named.
+        ("for=unknown;proto=https", (None, "https")),
+        ("for=192.0.2.9, for=_SEVKISEK, for=10.0.0.2", (("10.0.0.2", 0), None)),
+        ("for=192.0.2.9, proto=https", (None, "https")),
+        # Malformed.
+        ("", (None, None)),
+        ("for", (None, None)),
+        ("for=", (None, None)),
+        ("for =192.0.2.9", (None, None)),
+        ("for=192.0.2.9;for=192.0.2.9", (None, None)),
+        ("for=192.0.2.9 proto=https", (None, None)),
+        ("for=192.0.2.9;proto=https;=", (None, None)),
+        ("for=192.0.2.9\xe9", (None, None)),
+        ("for=[2001:db9::17", (None, None)),
+        ('for="999.0.0.1"', (None, None)),
+        ('for="192.0.2.9:123456"', (None, None)),
+    ],
+)
+def test_forwarded(value, expected):
+    assert ProxyHeaders("10.0.0.0/8,2001:db8::/32").forwarded(value.encode("latin-1")) == expected
+
+
+def test_forwarded_where_everybody_is_trusted():
+    proxies = ProxyHeaders("*")
+    assert proxies.forwarded(b"for=1.1.1.1;proto=https, for=192.0.2.9") == (("1.1.1.1", 0), "https")
+    assert proxies.forwarded(b"for=_x;proto=https, for=192.0.2.9;proto=http") == (("192.0.2.9", 0), "https")
+
+
+@pytest.mark.parametrize(
+    ("options", "headers", "believed"),
+    [
+        ({}, [("Forwarded", "for=192.0.2.9;proto=https")], ["192.0.2.9", "https"]),
+        ({}, [("Forwarded", "for=1.1.1.1"), ("Forwarded", 'for="192.0.2.9:80";proto=https')], ["192.0.2.9", "https"]),
+        ({}, [("Forwarded", "for=192.0.2.9;proto=https;")], ["192.0.2.9", "https"]),
+        ({}, [("Forwarded", 'for="192.0.2.9')], ["127.0.0.1", "http"]),
+        ({}, [("Forwarded", "for=1.1.1.1;proto=https"), ("X-Forwarded-For", "192.0.2.9")], ["192.0.2.9", "http"]),
+        ({}, [("Forwarded", "for=1.1.1.1"), ("X-Forwarded-Proto", "https")], ["127.0.0.1", "https"]),
+        ({}, [("Forwarded", "for=1.1.1.1;proto=https"), ("X-Forwarded-For", "")], ["127.0.0.1", "http"]),
+        ({"forwarded_allow_ips": "192.0.2.0/24"}, [("Forwarded", "for=192.0.2.9;proto=https")], ["127.0.0.1", "http"]),
+        ({"proxy_headers": False}, [("Forwarded", "for=192.0.2.9;proto=https")], ["127.0.0.1", "http"]),
+    ],
+)
+def test_forwarded_over_a_socket(serve, options, headers, believed):
+    with serve(echo, **options) as served:
+        (host, _), scheme = httpx.get(served.url, headers=headers, trust_env=False).json()
+    assert [host, scheme] == believed
+
+
 FORWARDED = {"X-Forwarded-For": "192.0.2.9", "X-Forwarded-Proto": "https"}
 
 

@@ -74,6 +74,7 @@ cdef class HttpExchange(Exchange):
     cpdef dict new_scope(self, str kind, str spec_version)
     cdef object client(self)
     cdef str scheme(self)
+    cdef object forwarded(self, Py_ssize_t index)
     cdef object request_id(self)
     cdef int add_chunk(self, bytes data) except -1
     cdef int end_body(self) except -1

@@ -8,11 +8,12 @@ from turboapi._speedups.request import Exchange
 from turboapi._speedups.tasks import Runner
 
 class _Proxies(Protocol):
-    """What trusted proxies say; the last two are asked only if there is such a header, and may answer None."""
+    """What trusted proxies say; the last three are asked only if there is such a header, and may answer None."""
 
     def trusts(self, client: Any, /) -> bool: ...
     def client(self, forwarded_for: bytes, /) -> Any: ...
     def scheme(self, forwarded_proto: bytes, /) -> str | None: ...
+    def forwarded(self, value: bytes, /) -> tuple[Any, str | None]: ...
 
 class Settings:
     """Limits, timeouts and switches of the connections of a server. Sizes in bytes, times in seconds."""

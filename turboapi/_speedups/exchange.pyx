@@ -212,8 +212,7 @@ cdef class HttpExchange(Exchange):
         found = None
         if connection.proxied:
             values = find_headers(self.headers, b"x-forwarded-for")
-            if values:
-                found = connection.settings.proxies.client(b", ".join(values))
+            found = connection.settings.proxies.client(b", ".join(values)) if values else self.forwarded(0)
         return connection.client if found is None else found
 
     cdef str scheme(self):
@@ -223,9 +222,20 @@ cdef class HttpExchange(Exchange):
         found = None
         if connection.proxied:
             values = find_headers(self.headers, b"x-forwarded-proto")
-            if values:
-                found = connection.settings.proxies.scheme(values[len(values) - 1])
+            found = connection.settings.proxies.scheme(values[len(values) - 1]) if values else self.forwarded(1)
         return connection.scheme if found is None else found
+
+    cdef object forwarded(self, Py_ssize_t index):
+        """The client (0) or the scheme (1) that Forwarded names, None if it does not.
+
+        Who sends X-Forwarded-For or -Proto may pass on a Forwarded that a client has made up, so that is not looked at.
+        """
+        cdef list values = find_headers(self.headers, b"forwarded")
+        if not values or find_header(self.headers, b"x-forwarded-for") is not None:
+            return None
+        if find_header(self.headers, b"x-forwarded-proto") is not None:
+            return None
+        return self.connection.settings.proxies.forwarded(b", ".join(values))[index]
 
     cdef object request_id(self):
         """The id that `LoggingMiddleware` has given the request, or else that it came with; None without a usable one."""

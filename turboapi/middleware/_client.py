@@ -13,18 +13,28 @@ from typing import Literal
 
 from turboapi.types import Scope
 
-__all__ = ["ClientAddresses", "ProxyHeader", "TrustedProxies", "group_address", "parse_address"]
+__all__ = [
+    "ClientAddresses",
+    "ProxyHeader",
+    "TrustedProxies",
+    "forwarded_elements",
+    "group_address",
+    "parse_address",
+    "parse_node",
+]
 
 ProxyHeader = Literal["X-Forwarded-For", "Forwarded"]
 _IPAddress = IPv4Address | IPv6Address
 _UNIX = "unix"
 
-_HOST_AND_PORT = re.compile(r"\[(?P<v6>[^\]]*)\](?::\d+)?|(?P<v4>[\d.]+)(?::\d+)?")
+# RFC 7239 section 6: a port may be hidden behind a name.
+_HOST_AND_PORT = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::(?P<port>[0-9]{1,5}|_[\w.-]+))?", re.ASCII)
 # RFC 7239 section 4. An address with a port is sent without quotes by many, though it is no token.
 _FORWARDED_PAIR = re.compile(
     r"""[ \t]*(?:(?P<name>[\w!#$%&'*+.^`|~-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<bare>[^\s;,"]+)))?"""
     r"""[ \t]*(?P<end>[;,]|\Z)"""
 )
+_QUOTED_PAIR = re.compile(r"\\(.)")
 
 
 class TrustedProxies:
@@ -90,11 +100,11 @@ class ClientAddresses:
         values = [bytes(value).decode("latin-1") for name, value in scope["headers"] if name == self._header]
         address = peer
         for hop in self._read_hops(", ".join(values)):
-            found = _parse_node(hop)
+            found = parse_node(hop)
             if found is None:
                 break
-            address = found
-            if not self._trusted.include(found):
+            address, _ = found
+            if not self._trusted.include(address):
                 break
         return address
 
@@ -118,10 +128,38 @@ def parse_address(text: str) -> _IPAddress | None:
     return address
 
 
-def _parse_node(text: str) -> _IPAddress | None:
-    """Return the address in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`."""
+def parse_node(text: str) -> tuple[_IPAddress, int] | None:
+    """Return address and port in `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:80`.
+
+    The port is 0 where it is not there, or hidden. None if there is no address.
+    """
     match = _HOST_AND_PORT.fullmatch(text)
-    return parse_address((match["v6"] or match["v4"] or "") if match else text)
+    address = parse_address((match["v6"] or match["v4"] or "") if match else text)
+    port = match["port"] if match else None
+    return None if address is None else (address, int(port) if port and port.isdigit() else 0)
+
+
+def forwarded_elements(value: str) -> list[dict[str, str]]:
+    """Return the elements of a Forwarded header (RFC 7239 section 4): parameters by their names, which are lower case.
+
+    It is empty if anything is malformed, or twice in an element: an open quote that a client has sent could otherwise
+    swallow what the proxy has appended.
+    """
+    elements: list[dict[str, str]] = [{}]
+    position, end = 0, ","
+    while end:
+        match = _FORWARDED_PAIR.match(value, position)
+        if match is None:
+            return []
+        if match["name"]:
+            name = match["name"].lower()
+            if name in elements[-1]:
+                return []
+            elements[-1][name] = match["bare"] or _QUOTED_PAIR.sub(r"\1", match["quoted"] or "")
+        position, end = match.end(), match["end"]
+        if end == ",":
+            elements.append({})
+    return elements
 
 
 def _forwarded_for(value: str) -> Iterator[str]:
@@ -129,19 +167,4 @@ def _forwarded_for(value: str) -> Iterator[str]:
 
 
 def _forwarded(value: str) -> Iterator[str]:
-    """Give the nodes of a Forwarded header from the right; none at all if it is malformed.
-
-    An open quote that a client has sent could otherwise swallow what the proxy has appended.
-    """
-    hops, node, position, end = [], "", 0, ","
-    while end:
-        match = _FORWARDED_PAIR.match(value, position)
-        if match is None:
-            return iter(())
-        if match["name"] and match["name"].lower() == "for":
-            node = match["bare"] or re.sub(r"\\(.)", r"\1", match["quoted"] or "")
-        position, end = match.end(), match["end"]
-        if end != ";":
-            hops.append(node)
-            node = ""
-    return reversed(hops)
+    return (element.get("for", "") for element in reversed(forwarded_elements(value)))

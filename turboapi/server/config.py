@@ -178,7 +178,7 @@ class ServerConfig:
     uds_mode: str = option("666", "who may connect to it: its permissions", _NETWORK, "OCTAL")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
-    proxy_headers: bool = option(True, "believe X-Forwarded-For and -Proto", _NETWORK)
+    proxy_headers: bool = option(True, "believe X-Forwarded-For and -Proto, or Forwarded", _NETWORK)
     forwarded_allow_ips: str = option(
         "127.0.0.1,::1,unix", "of whom: networks, unix, *", _NETWORK, "LIST", common_env="FORWARDED_ALLOW_IPS"
     )

@@ -1,4 +1,4 @@
-"""What trusted proxies say about clients: X-Forwarded-For and X-Forwarded-Proto, with uvicorn's rules.
+"""What trusted proxies say about clients: X-Forwarded-For and X-Forwarded-Proto with uvicorn's rules, or Forwarded.
 
 The compiled connection asks once whether its peer is trusted, and reads the headers only when somebody wants to know
 the client or the scheme.
@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from turboapi.middleware._client import TrustedProxies
+from turboapi.middleware._client import TrustedProxies, forwarded_elements, parse_node
 
 EVERYBODY = "*"
 _SCHEMES = frozenset({b"http", b"https", b"ws", b"wss"})
@@ -49,6 +49,24 @@ class ProxyHeaders:
         """The scheme that X-Forwarded-Proto names; None if it is none of HTTP's."""
         name = forwarded_proto.strip()
         return name.decode("ascii") if name in _SCHEMES else None
+
+    def forwarded(self, value: bytes) -> tuple[Client, str | None]:
+        """Client and scheme that the values of Forwarded (RFC 7239), joined by commas, name; None for what they do not.
+
+        The client is the last address that is not trusted, or the first one if all are. What is left of it, or of
+        somebody without an address (`unknown`, or a made-up name), is not looked at: the client could have written
+        it. The scheme is that by which this one has come.
+        """
+        client, scheme = None, None
+        for element in reversed(forwarded_elements(value.decode("latin-1"))):
+            scheme = self.scheme(element.get("proto", "").lower().encode("latin-1"))
+            node = parse_node(element.get("for", ""))
+            if node is None:
+                break
+            client = str(node[0]), node[1]
+            if not self.trusts(client):
+                break
+        return client, scheme
 
 
 def _host_and_port(hop: str) -> tuple[str, int]:
