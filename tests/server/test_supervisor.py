@@ -171,6 +171,48 @@ def test_nothing_of_the_access_log_is_lost_at_the_end(start):
     assert paths == [f"/{number}" for number in range(100)]
 
 
+def status_of(server, path):
+    with contextlib.closing(server.connect()) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        return response.status
+
+
+def test_the_health_path_says_that_all_of_them_will_stop_while_they_go_on(start):
+    server = start("--health-path", "/health", "--shutdown-delay", "3600")
+    victim = pid_of(server)
+    assert [status_of(server, "/health") for _ in range(10)] == [200] * 10
+    server.signal(signal.SIGTERM)
+    server.wait_for(server.err, "Going on for 3600 seconds, as shutdown_delay says")
+    until(lambda: {status_of(server, "/health") for _ in range(20)} == {503})
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(workers(server) - {victim}) == 2)
+    until(lambda: {status_of(server, "/health") for _ in range(20)} == {503})
+    assert server.marks("Shutting down") == 0
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 1  # it has waited for nothing
+
+
+def test_the_delay_ends(start):
+    server = start("--shutdown-delay", "0.3")
+    server.signal(signal.SIGTERM)
+    assert server.ended() == 0
+    assert server.marks("Going on for 0.3 seconds") == 1 and server.marks("Application shutdown complete") == 2
+
+
+def test_a_worker_that_is_replaced_does_not_say_that_it_will_stop(start):
+    server = start("--health-path", "/health", "--shutdown-delay", "3600")
+    connection = server.connect()
+    with contextlib.closing(connection):
+        connection.request("GET", "/slow")
+        server.wait_for(server.out, "waiting")
+        server.signal(signal.SIGHUP)
+        server.wait_for(server.err, "All workers are replaced")
+        assert {status_of(server, "/health") for _ in range(20)} == {200}
+        connection.getresponse().read()
+
+
 @pytest.mark.parametrize("to_all", [False, True])
 def test_running_requests_are_answered_before_the_end_and_nobody_else_gets_in(start, to_all):
     """Also when every process gets the signal, as with `systemctl stop`, and the supervisor passes it on."""

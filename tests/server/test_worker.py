@@ -190,6 +190,28 @@ def test_the_access_log(serve, app, caplog, access_log):
     assert lines == ([f'{host}:{port} - "GET /there?q=1 HTTP/1.1" 200'] if access_log else [])
 
 
+def test_the_health_path(serve, app, caplog):
+    caplog.set_level(logging.INFO, "turboapi.access")
+    with serve(app, access_log=True, health_path="/health", shutdown_delay=3600) as served:
+        with httpx.Client(base_url=served.url, trust_env=False) as client:
+            assert client.get("/health").json() == {"status": "ready"}
+            served.server.should_exit = True
+            while (response := client.get("/health")).status_code == 200:
+                pass
+            assert (response.status_code, response.json()) == (503, {"status": "draining"})
+            assert response.headers.get("connection") is None
+        assert httpx.get(served.url + "/hello", trust_env=False).status_code == 200  # on a new connection
+        served.server.force_exit = True
+    lines = [each.getMessage() for each in caplog.records if each.name == "turboapi.access"]
+    assert len(lines) == 1 and "GET /hello " in lines[0]
+
+
+def test_a_delay_that_ends(serve, app):
+    with serve(app, shutdown_delay=0.1):
+        pass
+    assert app.events == ["startup", "shutdown"]
+
+
 class Lines(logging.Handler):
     def __init__(self):
         super().__init__()
@@ -575,7 +597,7 @@ class Hub:
 
     busy = 0
 
-    def __init__(self, loop, site, settings, state, open_websocket):
+    def __init__(self, loop, site, settings, state, open_websocket, health):
         self.steps = site.asgi.events
         self.connections = self.requests = self.tasks = self.busy
         self.protocol = asyncio.Protocol

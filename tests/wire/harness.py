@@ -227,12 +227,17 @@ class Wire:
     """A hub with its application, on a loop of its own; `websockets` are the options for these, if there are any."""
 
     def __init__(
-        self, app: App | Site, state: Any = None, websockets: dict[str, Any] | None = None, **settings: Any
+        self,
+        app: App | Site,
+        state: Any = None,
+        websockets: dict[str, Any] | None = None,
+        health: App | None = None,
+        **settings: Any,
     ) -> None:
         self.loop = Loop()
         site = app if isinstance(app, Site) else Site(asgi=app)
         serves = None if websockets is None else open_websockets(app, ServerConfig(**websockets))  # type: ignore[arg-type]
-        self.hub = Hub(self.loop, site, Settings(**settings), state, serves)
+        self.hub = Hub(self.loop, site, Settings(**settings), state, serves, health)
         self.peers: list[Peer] = []
 
     def connect(self, high_water: int | None = None, **extra: Any) -> Peer:

@@ -10,6 +10,7 @@ import pytest
 from tests.wire.harness import Settings, Site, chunked, echo, read_body, request, respond, splits
 from turboapi import TurboAPI
 from turboapi._speedups import AccessLog
+from turboapi.server.health import Health
 
 # --- keep-alive (RFC 9112 section 9.3) --------------------------------------------------------------------------------
 
@@ -754,6 +755,44 @@ def test_a_detailed_access_log(wire):
     site.connect().feed(request("GET / HTTP/1.1", "X-Request-ID: " + 128 * "a"))
     site.connect().feed(request("GET / HTTP/1.1", "X-Request-ID: " + 129 * "a"))
     assert [line[-1] for line in log.take()] == [b"a" * 128, None]
+
+
+# --- the health path --------------------------------------------------------------------------------------------------
+
+
+def health_of(wire, **settings):
+    health, log = Health(), AccessLog(lambda: None)
+    return wire(echo, health=health, health_path="/health", access_log=log, **settings), health, log
+
+
+def test_the_health_path_is_answered_in_turn_and_not_logged(wire):
+    site, health, log = health_of(wire)
+    peer = site.connect()
+    peer.feed(b"".join(request(f"GET {target} HTTP/1.1") for target in ("/", "/health?x", "/healthy")))
+    first, ready, last = peer.answers()
+    assert (ready.status, ready.body) == (200, b'{"status":"ready"}')
+    assert (ready.header("content-type"), ready.header("cache-control")) == ("application/json", "no-store")
+    assert (first.body, last.body) == (b"GET /\n", b"GET /healthy\n") and peer.open
+    assert [line[2] for line in log.take()] == [b"/", b"/healthy"]
+    health.draining = True
+    assert site.connect().feed(request("GET /health HTTP/1.1")).statuses() == [503]
+
+
+@pytest.mark.parametrize(("method", "status"), [("GET", 200), ("HEAD", 200), ("POST", 405), ("OPTIONS", 405)])
+def test_methods_of_the_health_path(wire, method, status):
+    site, _, _ = health_of(wire)
+    peer = site.connect().feed(request(f"{method} /health HTTP/1.1") + request("GET / HTTP/1.1"))
+    [answer, other] = peer.answers(method, "GET")
+    assert answer.status == status and (answer.body == b"") is (method == "HEAD")
+    assert answer.header("allow") == ("GET, HEAD" if status == 405 else None)
+    assert other.body == b"GET /\n"
+
+
+def test_the_health_path_is_answered_to_those_who_are_too_many(wire):
+    site, _, _ = health_of(wire, limit_concurrency=1)
+    site.connect()
+    assert site.connect().feed(request("GET /health HTTP/1.1")).statuses() == [200]
+    assert site.connect().feed(request("GET / HTTP/1.1")).statuses() == [503]
 
 
 def test_site_that_cannot_find_a_route(wire, caplog):

@@ -19,6 +19,7 @@ cdef class Settings:
     cdef readonly Py_ssize_t limit_concurrency      # 0: none
     cdef readonly object proxies                    # who is trusted about clients, None: nobody
     cdef readonly list headers                      # sent with every response, None: none
+    cdef readonly str health_path                   # None: there is none
     cdef readonly int write_flags                   # WRITE_NO_* of writer
 
 

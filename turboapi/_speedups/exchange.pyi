@@ -37,6 +37,7 @@ class Settings:
         limit_concurrency: int = 0,
         proxies: _Proxies | None = None,
         headers: list[tuple[bytes, bytes]] | None = None,
+        health_path: str | None = None,
     ) -> None:
         """The settings.
 
@@ -53,6 +54,7 @@ class Settings:
         limit_concurrency: open connections beyond which a new one gets 503 for its request; 0 for none.
         proxies: who is trusted about clients and schemes; None for nobody.
         headers: sent with every response, names in lower case. ValueError for some that cannot be sent.
+        health_path: which the hub's `health` answers instead of the application; None for no such path.
         """
 
     @property
@@ -83,6 +85,8 @@ class Settings:
     def proxies(self) -> _Proxies | None: ...
     @property
     def headers(self) -> list[tuple[bytes, bytes]] | None: ...
+    @property
+    def health_path(self) -> str | None: ...
     @property
     def write_flags(self) -> int:
         """The switches as flags of the writer."""

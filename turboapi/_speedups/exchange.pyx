@@ -33,6 +33,7 @@ cdef class Settings:
         double timeout_keep_alive=5.0, double timeout_header=20.0, double timeout_body=60.0,
         double timeout_write=60.0, str root_path="", bint server_header=True, bint date_header=True,
         AccessLog access_log=None, Py_ssize_t limit_concurrency=0, object proxies=None, list headers=None,
+        str health_path=None,
     ):
         self.limit_header_size = limit_header_size
         self.limit_header_count = limit_header_count
@@ -47,6 +48,7 @@ cdef class Settings:
         self.access_log = access_log
         self.limit_concurrency = limit_concurrency
         self.proxies = proxies
+        self.health_path = health_path
         if headers:
             check_headers(headers)
             self.headers = headers

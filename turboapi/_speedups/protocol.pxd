@@ -13,6 +13,7 @@ cdef enum:
 cdef class Hub:
     cdef readonly object loop
     cdef Site site
+    cdef Site health                    # answers the health path; None: there is none
     cdef readonly Settings settings
     cdef readonly object state
     cdef readonly Runner runner

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from turboapi._speedups.endpoint import Site
 from turboapi._speedups.exchange import Connection, HttpExchange, Settings
 from turboapi._speedups.tasks import Runner
+from turboapi.types import ASGIApp
 
 _Refusal = tuple[int, list[tuple[bytes, bytes]], bytes]
 """(status, headers, reason): the answer to a handshake that is refused."""
@@ -38,10 +39,12 @@ class Hub:
         settings: Settings,
         state: Any = None,
         open_websocket: _OpenWebSocket | None = None,
+        health: ASGIApp | None = None,
     ) -> None:
         """`state` is the lifespan's: each request gets a copy of it.
 
-        Without `open_websocket` a WebSocket handshake is answered as any other request, after a warning.
+        Without `open_websocket` a WebSocket handshake is answered as any other request, after a warning. `health`
+        answers the requests for `settings.health_path`, also on connections that are too many; they are not logged.
         """
 
     @property

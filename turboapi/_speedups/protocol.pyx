@@ -75,12 +75,13 @@ cdef object _ends_chunked = re.compile(rb"(?:[-!#$%&'*+.^_`|~0-9a-z]+[ \t]*,[ \t
 cdef class Hub:
     """The connections of one worker, and what they share."""
 
-    def __init__(self, loop, Site site, Settings settings, state=None, open_websocket=None):
+    def __init__(self, loop, Site site, Settings settings, state=None, open_websocket=None, health=None):
         self.loop = loop
         self.site = site
         self.settings = settings
         self.state = state
         self.open_websocket = open_websocket
+        self.health = None if health is None or settings.health_path is None else Site(asgi=health)
         self.runner = Runner(loop)
         self.context = copy_context()
         self.open = set()
@@ -206,7 +207,7 @@ cdef class HttpProtocol(Connection):
         self.draining = self.hub.draining
         self.hub.open.add(self)
         self.surplus = 0 < self.settings.limit_concurrency < self.hub.connections
-        self.attentive = self.surplus or self.is_timed()
+        self.attentive = self.surplus or self.hub.health is not None or self.is_timed()
         if 0 < self.hub.limit <= self.hub.connections:
             self.hub.on_full()
         self.deadline = self.within(self.settings.timeout_header)
@@ -447,6 +448,10 @@ cdef class HttpProtocol(Connection):
 
     cdef HttpExchange _attend(self, HttpExchange exchange):
         """What is done with requests if an option says so; None when the request is refused."""
+        if self.hub.health is not None and exchange.path == self.settings.health_path:
+            exchange.site = self.hub.health
+            exchange.target = exchange.site.asgi
+            return exchange
         if self.surplus:
             self.refuse(503)
             return None
@@ -574,7 +579,7 @@ cdef class HttpProtocol(Connection):
 
     cdef int answered(self, HttpExchange exchange) except -1:
         self.hub.total_requests += 1
-        if self.settings.access_log is not None:
+        if self.settings.access_log is not None and exchange.site is not self.hub.health:
             self.log(self.settings.access_log, exchange)
         self.dropped(exchange)
         if not exchange.keep_alive:

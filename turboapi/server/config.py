@@ -182,6 +182,9 @@ class ServerConfig:
     forwarded_allow_ips: str = option(
         "127.0.0.1,::1,unix", "of whom: networks, unix, *", _NETWORK, "LIST", common_env="FORWARDED_ALLOW_IPS"
     )
+    health_path: str | None = option(
+        None, "answered by the server: 200, or 503 when it stops", _NETWORK, "PATH", protocol=True
+    )
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
     ssl_certfile: str | None = option(None, "certificate with its chain", _TLS, "FILE")
@@ -215,6 +218,9 @@ class ServerConfig:
         60.0, "for a client to take some of an answer", _TIMEOUTS, "S", minimum=0, protocol=True
     )
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
+    shutdown_delay: float = option(
+        0.0, "to go on serving when told to stop, while the health path says 503", _TIMEOUTS, "S", minimum=0
+    )
 
     timeout_worker_healthcheck: float = option(
         30.0, "until a worker that is stuck is killed", _TIMEOUTS, "S", minimum=0
@@ -303,6 +309,8 @@ def _check_paths(config: ServerConfig) -> None:
         raise ConfigError("host must not be empty; 0.0.0.0 listens on every IPv4 address, :: on every IPv6 address")
     if config.root_path and not config.root_path.startswith("/"):
         raise ConfigError(f"root_path must begin with '/', not {config.root_path!r}")
+    if config.health_path is not None and not config.health_path.startswith("/"):
+        raise ConfigError(f"health_path must begin with '/', not {config.health_path!r}")
     for name, paths in (("app_dir", (config.app_dir,)), ("reload_dir", config.reload_dir)):
         for path in paths:
             if not os.path.isdir(path):

@@ -1,9 +1,9 @@
 """A worker process, as it is from the inside: a `Server` that tells its supervisor how it is, and does what it is told.
 
 They share a socket pair. The worker sends single bytes (see `Report`), among them one every `BEAT` seconds as long as
-its event loop turns. The supervisor sends lines, `listen 0 2` and `force`; where the pair ends it has died, and so does
-the worker. SIGTERM stops a worker gracefully, however often it comes: `systemctl stop` sends it to every process, and
-then the supervisor sends it once more.
+its event loop turns. The supervisor sends lines, `listen 0 2`, `drain` and `force`; where the pair ends it has died,
+and so does the worker. SIGTERM stops a worker gracefully, however often it comes: `systemctl stop` sends it to every
+process, and then the supervisor sends it once more.
 """
 
 import asyncio
@@ -71,6 +71,8 @@ class SupervisedServer(Server):
                 order, *numbers = line.split()
                 if order == "force":
                     self.force_exit = True
+                elif order == "drain":
+                    self._health.draining = True
                 elif self._loop is not None:
                     self._wanted = self._sockets_of(map(int, numbers))
                     with contextlib.suppress(RuntimeError):  # the loop has been closed
@@ -100,6 +102,9 @@ class SupervisedServer(Server):
             await super()._until_stopped(hub)
         finally:
             self._tell(Report.STOPPING)
+
+    async def _delay_end(self) -> None:
+        """Not by itself: the supervisor does so before it stops its workers, and one that is replaced need not wait."""
 
     def _on_full(self, full: bool) -> None:
         super()._on_full(full)

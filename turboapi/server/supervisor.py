@@ -154,6 +154,10 @@ class Worker:
         self.stopping = True
         self._process.terminate()
 
+    def drain(self) -> None:
+        """Lets its health path say that it will stop soon."""
+        self._tell("drain\n")
+
     def force(self) -> None:
         """Stops it without waiting for requests."""
         if self.ready_since is None:
@@ -210,6 +214,7 @@ class Supervisor:
         self._retiring: list[Worker] = []
         self._signals: list[int] = []
         self._stops = 0  # how often it has been told to stop
+        self._end: float | None = None  # when it will, if it has been told to and goes on for a while
         self._served = False
         self._looked = time.monotonic()
         self._code = 0
@@ -249,6 +254,8 @@ class Supervisor:
         """Returns when a signal or a report has come, or something is due."""
         now = time.monotonic()
         due = [slot.due - now for slot in self._slots if slot.worker is None and slot.due > now]
+        if self._end is not None and not self._stops:
+            due.append(max(self._end - now, 0.0))
         links = [worker.fileno() for worker in self._workers() if not worker.silent]
         connection.wait([alarm.fileno(), *links], min([TICK, *due]))
         with contextlib.suppress(BlockingIOError):
@@ -271,6 +278,8 @@ class Supervisor:
         self._look_for_first()
         while self._signals:
             self._obey(self._signals.pop(0))
+        if self._end is not None and self._end <= now and not self._stops:
+            self._stop()
         self._kill_stuck(now)
         self._bury(now)
         if not self._stops:
@@ -290,7 +299,11 @@ class Supervisor:
 
     def _obey(self, number: int) -> None:
         if number in (signal.SIGINT, signal.SIGTERM):
-            self._stop()
+            if self._served and self._config.shutdown_delay and self._end is None:
+                self._drain()
+            else:
+                self._stops = self._stops or int(self._end is not None)  # that was the first time
+                self._stop()
         elif self._stops:
             return
         elif number == signal.SIGHUP:
@@ -306,6 +319,13 @@ class Supervisor:
             for worker in slot.workers():
                 self._retire(worker)
 
+    def _drain(self) -> None:
+        """Goes on for a while, in which nobody should be sent here any more."""
+        self._end = time.monotonic() + self._config.shutdown_delay
+        logger.info("Going on for %g seconds, as shutdown_delay says", self._config.shutdown_delay)
+        for worker in self._workers():
+            worker.drain()
+
     def _stop(self) -> None:
         """Stops all workers: gracefully, at once when told again, and by force the third time."""
         self._stops += 1
@@ -315,6 +335,8 @@ class Supervisor:
         for group in self._groups:
             for sock in group:
                 sock.close()
+        for worker in self._workers():
+            worker.drain()
         act = (Worker.stop, Worker.force, Worker.kill)[min(self._stops, 3) - 1]
         for worker in self._workers():
             act(worker)
@@ -430,7 +452,10 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         far_end.close()
-        return Worker(process, link, listening)
+        worker = Worker(process, link, listening)
+        if self._end is not None:
+            worker.drain()
+        return worker
 
     def _be_worker(self, listening: frozenset[int], far_end: socket.socket, link: socket.socket) -> None:
         """What the new process does."""

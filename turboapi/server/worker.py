@@ -30,6 +30,7 @@ import uvloop
 
 from turboapi._speedups import Hub, Settings, Site
 from turboapi.server.config import ServerConfig, ServerError
+from turboapi.server.health import Health
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging
@@ -68,6 +69,7 @@ class Server:
         self.started = threading.Event()
         self.exit_code = 0
         self._app = app
+        self._health = Health()
         self._stop = _Flag()
         self._force = _Flag()
         self._cut_off = False
@@ -224,10 +226,19 @@ class Server:
         try:
             await self._count_requests(hub)
             await self._stop.wait()
+            await self._delay_end()
         finally:
             self._tends = False
             self._changed.set()
             await tending
+
+    async def _delay_end(self) -> None:
+        """Goes on serving for a while, so that nobody is sent here any more when nothing is accepted any more."""
+        self._health.draining = True
+        if self.config.shutdown_delay:
+            logger.info("Going on for %g seconds, as shutdown_delay says", self.config.shutdown_delay)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._force.wait(), self.config.shutdown_delay)
 
     async def _tend(self, loop: asyncio.AbstractEventLoop, hub: Hub) -> None:
         """Goes on listening on what is wanted, and while there is room for connections."""
@@ -270,7 +281,8 @@ class Server:
         try:
             proxies = ProxyHeaders(config.forwarded_allow_ips) if config.proxy_headers else None
             settings = Settings(**config.protocol_options(), access_log=requests, proxies=proxies)
-            return Hub(loop, site_of(self._app), settings, lifespan.state, open_websockets(self._app, config))
+            websockets = open_websockets(self._app, config)
+            return Hub(loop, site_of(self._app), settings, lifespan.state, websockets, self._health)
         except Exception as exc:
             raise StartupError(f"the application cannot be served: {summary(exc)}") from exc
 
