@@ -18,6 +18,7 @@ from turboapi.middleware.gzip import GZipMiddleware
 from turboapi.middleware.hooks import HookMiddleware, ResponseHook
 from turboapi.middleware.httpsredirect import HTTPSRedirectMiddleware
 from turboapi.middleware.logging import LoggingMiddleware
+from turboapi.middleware.metrics import MetricsMiddleware
 from turboapi.middleware.ratelimit import RateLimit, RateLimitMiddleware
 from turboapi.middleware.server_sessions import ServerSessionMiddleware
 from turboapi.middleware.sessions import SessionMiddleware
@@ -32,6 +33,7 @@ __all__ = [
     "HTTPSRedirectMiddleware",
     "HookMiddleware",
     "LoggingMiddleware",
+    "MetricsMiddleware",
     "Middleware",
     "RateLimit",
     "RateLimitMiddleware",
