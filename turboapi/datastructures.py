@@ -635,6 +635,20 @@ class StarletteUploadFile:
         else:
             self.file.write(data)
 
+    async def _write_parts(self, parts: Sequence[bytes | memoryview]) -> None:
+        """Write what has come in several parts, with at most one way to a worker thread."""
+        size = sum(map(len, parts))
+        if self.size is not None:
+            self.size += size
+        if self._will_roll(size):
+            await run_in_threadpool(self._write_each, parts)
+        else:
+            self._write_each(parts)
+
+    def _write_each(self, parts: Sequence[bytes | memoryview]) -> None:
+        for part in parts:
+            self.file.write(part)
+
     async def read(self, size: int = -1) -> bytes:
         """Read at most `size` bytes, or to the end."""
         if self._in_memory:

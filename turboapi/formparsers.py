@@ -44,8 +44,8 @@ __all__ = [
 ]
 
 _WRITE_SIZE = (
-    512 * 1024
-)  # of file contents held back: a file on disk is written by a thread, which costs more than this
+    1024 * 1024
+)  # of file contents held back: a file on disk is written by a thread, and the way there is not free
 
 MISSING_MULTIPART = (
     "The `python-multipart` library must be installed to use form parsing. "
@@ -311,7 +311,7 @@ class MultiPartParser:
 
     async def _write_files(self) -> None:
         for file, parts in groupby(self._file_parts_to_write, key=itemgetter(0)):
-            await file.write(b"".join(data for _, data in parts))
+            await file._write_parts([data for _, data in parts])
         for file in self._file_parts_to_finish:
             await file.seek(0)
         self._file_parts_to_write.clear()
