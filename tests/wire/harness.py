@@ -192,11 +192,25 @@ class Peer:
         return not (self.transport.closing or self.transport.eof)
 
     def feed(self, *parts: bytes) -> "Peer":
-        """Deliver each part as a read of its own."""
+        """Deliver each part as a read of its own, or as several if the protocol takes no more at a time."""
         for part in parts:
-            if not self.transport.closing:
-                self.wire.call(self.protocol.data_received, part)
+            rest = part
+            while rest and not self.transport.closing:
+                taken = self._read_into(rest) if hasattr(self.protocol, "get_buffer") else self._read(rest)
+                rest = rest[taken:]
         return self
+
+    def _read(self, data: bytes) -> int:
+        self.wire.call(self.protocol.data_received, data)
+        return len(data)
+
+    def _read_into(self, data: bytes) -> int:
+        with memoryview(self.protocol.get_buffer(-1)) as room:
+            size = min(len(room), len(data))
+            assert size > 0
+            room[:size] = data[:size]
+        self.wire.call(self.protocol.buffer_updated, size)
+        return size
 
     def feed_while_reading(self, data: bytes, size: int = 16384) -> int:
         """Deliver `data` in reads of `size`, as long as reading is not paused; how much was taken."""

@@ -3,6 +3,7 @@
 One request goes down this list::
 
     protocol      bytes -> HTTP messages: parsing, keep-alive, pipelining, limits, timeouts, back-pressure
+    bodies        large bodies past the parser, which `arrivals` wakes the application for
     exchange      one request and its response on our server   (asgi: the same between ASGI's receive and send)
     layers        the middleware around the routes
     endpoint      Site finds the Endpoint by its router; Endpoint conducts:

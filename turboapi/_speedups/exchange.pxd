@@ -1,4 +1,5 @@
 from turboapi._speedups.access cimport AccessLog
+from turboapi._speedups.arrivals cimport Arrivals
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.request cimport Exchange, ScopeHook
 from turboapi._speedups.tasks cimport Runner
@@ -47,6 +48,7 @@ cdef class Connection:
     cdef int answered(self, HttpExchange exchange) except -1
     cdef int dropped(self, HttpExchange exchange) except -1
     cdef int abort(self) except -1
+    cdef int body_arrived(self, bytes data, bint last) except -1
 
 
 cdef class HttpExchange(Exchange):
@@ -64,7 +66,7 @@ cdef class HttpExchange(Exchange):
     cdef bint complete                  # the whole request has arrived
     cdef bint delivered                 # `receive` has handed over the end of the body
     cdef readonly int refused                    # status with which the rest of the body was refused, 0: none
-    cdef list waiters                   # futures of the `receive`s that wait, None without any
+    cdef Arrivals arrivals              # of the `receive`s that wait, None before the first one
     # the response
     cdef readonly int status
     cdef bint answered                  # the response is complete
@@ -83,6 +85,7 @@ cdef class HttpExchange(Exchange):
     cdef int take_body(self) except -1
     cdef int disconnect(self) except -1
     cdef int wake(self) except -1
+    cdef int wake_now(self) except -1
     cdef int flags(self) noexcept
     cdef int finish_answer(self) except -1
     cdef int start_response(self, int status, list headers) except -1

@@ -9,6 +9,7 @@ import logging
 import os
 
 from turboapi._speedups.access cimport AccessLog
+from turboapi._speedups.arrivals cimport Arrivals
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.endpoint import answer_500, log_and_answer_500
 from turboapi._speedups.headers cimport check_headers, find_header, find_headers
@@ -100,6 +101,10 @@ cdef class Connection:
         """Close without a word: the response can not be completed."""
         raise NotImplementedError
 
+    cdef int body_arrived(self, bytes data, bint last) except -1:
+        """A `BodyReader` has read more of the body; `last`: its end."""
+        raise NotImplementedError
+
 
 cdef frozenset _OURS = frozenset((
     b"connection", b"content-length", b"content-type", b"date", b"server", b"transfer-encoding",
@@ -146,14 +151,14 @@ cdef class HttpExchange(Exchange):
     # --- the request -------------------------------------------------------------------------------------------------
 
     cdef int add_chunk(self, bytes data) except -1:
-        """A part of the body has arrived."""
+        """A part of the body has arrived; who waits for it has to be woken."""
         self.received += len(data)
         if not self.answered:  # otherwise nobody is going to read it
             if self.chunks is None:
                 self.chunks = []
             self.chunks.append(data)
             self.buffered += len(data)
-        return self.wake()
+        return 0
 
     cdef int end_body(self) except -1:
         self.complete = True
@@ -193,11 +198,12 @@ cdef class HttpExchange(Exchange):
         return self.wake()
 
     cdef int wake(self) except -1:
-        if self.waiters is not None:
-            for waiter in self.waiters:
-                if not waiter.done():
-                    waiter.set_result(None)
-        return 0
+        """Let those who wait for something go on when the loop gets to it."""
+        return 0 if self.arrivals is None else self.arrivals.wake()
+
+    cdef int wake_now(self) except -1:
+        """The same at once. Not to be called from within a task, nor a parser."""
+        return 0 if self.arrivals is None else self.arrivals.wake_now()
 
     cdef int go_ahead(self) except -1:
         """Tell a client that waits for it to send the body (RFC 9110, section 10.1.1)."""
@@ -309,14 +315,9 @@ cdef class HttpExchange(Exchange):
             if self.connection.closed or self.answered or self.refused:
                 return {"type": "http.disconnect"}
             self.connection.wants_reading()
-            waiter = self.connection.loop.create_future()
-            if self.waiters is None:
-                self.waiters = []
-            self.waiters.append(waiter)
-            try:
-                await waiter
-            finally:
-                self.waiters.remove(waiter)
+            if self.arrivals is None:
+                self.arrivals = Arrivals(self.connection.loop)
+            await self.arrivals.add()
 
     # --- the response ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,5 @@
 from turboapi._speedups.access cimport AccessLog
+from turboapi._speedups.bodies cimport BodyReader, ReadBuffer
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.outlet cimport Outlet
@@ -29,6 +30,7 @@ cdef class Hub:
     cdef long limit                     # of connections; 0: there is none
     cdef object on_full
     cdef object timer
+    cdef ReadBuffer read_buffer         # for large bodies
     cdef bytes known_host               # the last Host that was found valid
     cdef long refusals                  # since the last sweep
 
@@ -40,6 +42,7 @@ cdef class Hub:
 cdef class HttpProtocol(Connection):
     cdef Hub hub
     cdef object transport
+    cdef bint is_plain                  # not encrypted
     cdef object parser
     cdef object feed                    # parser.feed_data
     # the request being parsed
@@ -56,6 +59,7 @@ cdef class HttpProtocol(Connection):
     cdef Py_ssize_t announced           # Content-Length, 0 without one
     cdef bint asks_upgrade
     cdef bint body_skipped              # by httptools, which takes it for the protocol asked for
+    cdef long parts                     # of bodies that were read past the parser
     cdef HttpExchange arriving          # its body has not ended
     cdef int refusal                    # status with which the connection is to be ended, 0: none
     cdef HttpExchange handshake         # asks for a WebSocket, and is answered after the queue; None: no such request
@@ -78,6 +82,7 @@ cdef class HttpProtocol(Connection):
     cdef double deadline                # of what the client owes us, in loop time; 0: nothing
 
     cdef int feed_data(self, bytes data) except -1
+    cdef int read_rest(self) except -1
     cdef int refuse(self, int status) except -1
     cdef int keep_early(self, bytes data) except -1
     cdef int answer_last(self, int status, list headers, bytes reason) except -1

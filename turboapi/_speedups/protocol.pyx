@@ -20,6 +20,7 @@ from libc.string cimport memchr
 
 from turboapi._speedups.access cimport AccessLog
 from turboapi._speedups.clock cimport seconds_now
+from turboapi._speedups.bodies cimport BodyReader, ReadBuffer
 from turboapi._speedups.endpoint cimport Site
 from turboapi._speedups.exchange cimport Connection, HttpExchange, Settings
 from turboapi._speedups.exchange import Settings
@@ -35,6 +36,8 @@ logger = logging.getLogger("turboapi.error")
 cdef enum:
     HIGH_WATER = 65536              # body bytes held for nobody, before reading is paused
     GATHER_LIMIT = 262144           # bytes of answers held back for one write
+    BULK = 65536                    # bytes of a body, more than which are read past the parser
+    PARTS_AT_ONCE = 4               # of such a body, before everybody else has a turn
     TRAILER_LIMIT = 16384
     LINGER_SECONDS = 2
     RETRY_AFTER_SECONDS = 1
@@ -86,6 +89,7 @@ cdef class Hub:
         self.context = copy_context()
         self.open = set()
         self.websockets = set()
+        self.read_buffer = ReadBuffer()
         self.now = loop.time()
 
     def protocol(self):
@@ -201,7 +205,8 @@ cdef class HttpProtocol(Connection):
         self.feed = self.parser.feed_data
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
-        self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        self.is_plain = transport.get_extra_info("sslcontext") is None
+        self.scheme = "http" if self.is_plain else "https"
         self.outlet = new_outlet(transport)
         self.proxied = self.settings.proxies is not None and self.settings.proxies.trusts(self.client)
         self.draining = self.hub.draining
@@ -288,6 +293,34 @@ cdef class HttpProtocol(Connection):
                 self.refuse(431)
         elif self.arriving is not None and self.overhead > OVERHEAD_LIMIT + 8 * self.arriving.received:
             self.refuse(400)
+        elif self.arriving is not None and self.announced - self.arriving.received > BULK and self.is_plain:
+            self.read_rest()
+        return 0
+
+    cdef int read_rest(self) except -1:
+        """Read the rest of a large body past the parser."""
+        cdef Py_ssize_t missing = self.announced - self.arriving.received
+        self.transport.set_protocol(BodyReader.new(self, self.hub.read_buffer, missing))
+        return 0
+
+    cdef int body_arrived(self, bytes data, bint last) except -1:
+        if self.last_request or self.closed:
+            self.transport.set_protocol(self)  # which reads nothing more
+            return 0
+        self.fed += len(data)
+        self.arriving.add_chunk(data)
+        if last:
+            self.parser = _RequestParser(self)  # the last one does not know that the body has ended
+            self.feed = self.parser.feed_data
+            self.transport.set_protocol(self)
+            self.on_message_complete()
+        else:
+            self.parts += 1
+            if self.parts % PARTS_AT_ONCE:
+                self.arriving.wake_now()
+            else:
+                self.arriving.wake()
+        self.process()
         return 0
 
     cdef int refuse(self, int status) except -1:
@@ -497,6 +530,7 @@ cdef class HttpProtocol(Connection):
         if self.arriving is not None:
             self.overhead -= len(data)
             self.arriving.add_chunk(data)
+            self.arriving.wake()
             if self.settings.limit_body and self.arriving.received > self.settings.limit_body:
                 self.refuse(413)
 

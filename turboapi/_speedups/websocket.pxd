@@ -1,22 +1,6 @@
+from turboapi._speedups.arrivals cimport Arrivals
 from turboapi._speedups.frames cimport FrameReader
 from turboapi._speedups.outlet cimport Outlet
-
-
-cdef class Channel
-
-
-cdef class Arrival:
-    cdef Channel channel
-    cdef public bint _asyncio_future_blocking   # awaited: the mark by which a Task knows a future
-    cdef bint is_awaited
-    cdef bint is_done
-    cdef bint is_cancelled
-    cdef object cancel_message
-    cdef object callback                        # of the Task that waits, and its context
-    cdef object context
-
-    cdef int arrive(self) except -1
-    cdef int arrive_now(self) except -1
 
 
 cdef class Channel:
@@ -34,7 +18,7 @@ cdef class Channel:
     cdef readonly object inbox          # deque of ASGI messages
     cdef Py_ssize_t waiting             # about how many bytes they are
     cdef public dict goodbye            # what `receive` gives behind the inbox, from then on; None: nothing yet
-    cdef readonly list arrivals         # of those who wait in `receive`
+    cdef Arrivals arrivals              # of those who wait in `receive`
     # what goes out
     cdef Outlet outlet
     cdef readonly bint write_paused
@@ -43,6 +27,5 @@ cdef class Channel:
     cdef bint _is_full(self) except -1
     cdef int _read_on(self) except -1
     cdef int _read_one(self) except -1
-    cdef int _wake_now(self) except -1
     cdef bytes _frame(self, object message)
     cdef int _pause_reading(self, bint pause) except -1

@@ -2,36 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, MutableMapping
-from contextvars import Context
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from turboapi._speedups.frames import FrameReader
 
 _Message = MutableMapping[str, Any]
-
-class Arrival:
-    """What one who waits for a message awaits: a future without a result, which may wake its Task at once.
-
-    Made by `Channel.receive` alone, and seen by the Task that runs it.
-    """
-
-    _asyncio_future_blocking: bool
-
-    def __await__(self) -> Iterator[Arrival]: ...
-    def __iter__(self) -> Iterator[Arrival]: ...
-    def __next__(self) -> Arrival: ...
-    def get_loop(self) -> asyncio.AbstractEventLoop: ...
-    def add_done_callback(self, callback: Callable[[Arrival], Any], *, context: Context) -> None:
-        """Set whom to call; there is only one. The loop calls it if it is done already."""
-
-    def done(self) -> bool: ...
-    def cancelled(self) -> bool: ...
-    def result(self) -> None:
-        """Raises CancelledError, or InvalidStateError before it is done."""
-
-    def exception(self) -> None: ...
-    def cancel(self, msg: Any = None) -> bool: ...
 
 class Channel:
     """One WebSocket: the asyncio protocol of its transport, and ASGI's receive and send.
@@ -74,10 +50,6 @@ class Channel:
     def reader(self) -> FrameReader: ...
     @property
     def inbox(self) -> deque[_Message]: ...
-    @property
-    def arrivals(self) -> list[Arrival]:
-        """Those who wait in `receive`."""
-
     @property
     def read_paused(self) -> bool: ...
     @property

@@ -4,115 +4,20 @@
 What else there is to a connection, from its handshake to its end, is left to the class derived from `Channel`.
 """
 
-import asyncio
 from collections import deque
 
-cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 
+from turboapi._speedups.arrivals cimport Arrivals
 from turboapi._speedups.frames cimport BINARY, CLOSE, TEXT, FrameReader, frame
 from turboapi._speedups.frames import BrokenFrame
 from turboapi._speedups.outlet cimport new_outlet
-
-cdef extern from "Python.h":
-    int PyContext_Enter(object context) except -1
-    int PyContext_Exit(object context) except -1
 
 
 cdef enum:
     HIGH_WATER = 65536      # bytes held for the application before reading is paused
 
-cdef object _CancelledError = asyncio.CancelledError
 cdef object _new_deque = deque
-
-
-@cython.final
-@cython.freelist(64)
-cdef class Arrival:
-    """What one who waits for a message awaits: a future without a result, which may wake its Task at once.
-
-    An asyncio.Future has the loop call its Task later, which costs as much as all the rest of taking a message. Here the
-    protocol calls it, as soon as it has read what there is: then no other task runs.
-    """
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if not self.is_awaited:
-            self.is_awaited = self._asyncio_future_blocking = True
-            return self
-        self.result()
-        raise StopIteration
-
-    def get_loop(self):
-        return self.channel.loop
-
-    def add_done_callback(self, callback, *, context):
-        self.callback = callback
-        self.context = context
-        if self.is_done:
-            self.channel.loop.call_soon(callback, self, context=context)
-
-    def done(self):
-        return self.is_done
-
-    def cancelled(self):
-        return self.is_cancelled
-
-    def result(self):
-        if self.is_cancelled:
-            raise _CancelledError() if self.cancel_message is None else _CancelledError(self.cancel_message)
-        if not self.is_done:
-            raise asyncio.InvalidStateError("No message has arrived.")
-
-    def exception(self):
-        self.result()
-
-    def cancel(self, msg=None):
-        if self.is_done:
-            return False
-        self.is_cancelled = True
-        self.cancel_message = msg
-        if self in self.channel.arrivals:
-            self.channel.arrivals.remove(self)
-        self.arrive()
-        return True
-
-    cdef int arrive(self) except -1:
-        """Wake who waits, as a future does it: when the loop gets to it.
-
-        A Task begins to wait a turn of the loop after its coroutine's first step, if it was run by hand (`tasks`): it is
-        woken when it does. Who closes its coroutine never begins.
-        """
-        if not self.is_done:
-            self.is_done = True
-            if self.callback is not None:
-                self.channel.loop.call_soon(self.callback, self, context=self.context)
-        return 0
-
-    cdef int arrive_now(self) except -1:
-        """Wake who waits, at once. Not to be called from within a task."""
-        if self.is_done:
-            return 0
-        self.is_done = True
-        if self.callback is None:
-            return 0
-        PyContext_Enter(self.context)
-        try:
-            self.callback(self)
-        except (KeyboardInterrupt, SystemExit) as exc:
-            self.channel.loop.call_soon(_raise, exc)  # they end the loop; a transport would only log them
-        finally:
-            PyContext_Exit(self.context)
-        return 0
-
-
-def _raise(exc):
-    raise exc
 
 
 cdef class Channel:
@@ -126,7 +31,7 @@ cdef class Channel:
         self.deflate = deflate
         self.limit = max_queue
         self.inbox = _new_deque()
-        self.arrivals = []
+        self.arrivals = Arrivals(loop)
         self.writable = []
 
     # --- what comes in ------------------------------------------------------------------------------------------------
@@ -136,8 +41,8 @@ cdef class Channel:
             return
         self.reader.add(data)
         self._read_on()
-        if self.arrivals and self.inbox:
-            self._wake_now()
+        if self.inbox:
+            self.arrivals.wake_now()
 
     def read_on(self):
         self._read_on()
@@ -193,14 +98,10 @@ cdef class Channel:
 
     async def receive(self):
         """ASGI `receive`: the next message; the last one, `websocket.disconnect`, again and again."""
-        cdef Arrival arrival
         while not self.inbox:
             if self.goodbye is not None:
                 return dict(self.goodbye)
-            arrival = Arrival.__new__(Arrival)
-            arrival.channel = self
-            self.arrivals.append(arrival)
-            await arrival
+            await self.arrivals.add()
         message = self.inbox.popleft()
         if not self.inbox:
             self.waiting = 0
@@ -210,20 +111,7 @@ cdef class Channel:
 
     def wake(self):
         """Let those who wait in `receive` look again."""
-        cdef Arrival arrival
-        cdef list arrivals = self.arrivals
-        self.arrivals = []
-        for arrival in arrivals:
-            arrival.arrive()
-
-    cdef int _wake_now(self) except -1:
-        """The same at once. Not to be called from within a task."""
-        cdef Arrival arrival
-        cdef list arrivals = self.arrivals
-        self.arrivals = []
-        for arrival in arrivals:
-            arrival.arrive_now()
-        return 0
+        self.arrivals.wake()
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 

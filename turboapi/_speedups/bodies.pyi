@@ -1,0 +1,16 @@
+"""Large bodies, read past the parser; for other extensions by `cimport`."""
+
+class ReadBuffer:
+    """Where the connections of a loop, which read one after the other, read into."""
+
+class BodyReader:
+    """The `asyncio.BufferedProtocol` of a transport from which the rest of one body is read."""
+
+    def get_buffer(self, sizehint: int) -> BodyReader:
+        """The reader itself: as a buffer, it is as long as what may be read."""
+
+    def buffer_updated(self, size: int) -> None: ...
+    def connection_lost(self, exc: Exception | None) -> None: ...
+    def eof_received(self) -> bool | None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
