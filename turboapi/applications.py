@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, ParamSpec, Unpack, cast
 
-from turboapi import params
+from turboapi import params, server
 from turboapi._api_routes import documented
 from turboapi._application import Starlette
 from turboapi._body_limit import AppBodyLimitMiddleware
@@ -48,7 +48,6 @@ from turboapi.openapi.utils import get_openapi
 from turboapi.requests import Request
 from turboapi.responses import JSONResponse, Response
 from turboapi.routing import APIRouter, BaseRoute, IncludeOptions, RouteOptions, Verbs
-from turboapi.server import run as serve
 from turboapi.telemetry import TelemetryConfig
 from turboapi.telemetry._api import AVAILABLE, SCOPE_KEY, _exception, complete_config
 from turboapi.telemetry._runtime import lifespan as telemetry_lifespan
@@ -410,7 +409,7 @@ class TurboAPI(Verbs, Starlette):
 
     def run(self, **options: Any) -> None:
         """Serve the application with the built-in server until it is stopped; options are as on the command line."""
-        serve(self, **options)
+        server.run(self, **options)
 
 
 _KEPT_HANDLERS = 256

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "turboapi"
 SOURCES = sorted(path for suffix in ("py", "pyx", "pxd") for path in PACKAGE.rglob(f"*.{suffix}"))
 
 LEVELS = (
-    "exceptions types status logger config _utils _files _scope compat",
+    "exceptions types status logger config _lazy _utils _files _scope compat",
     "_speedups",
     "datastructures formparsers convertors requests responses websockets params param_functions background concurrency"
     " encoders sse openapi.models security.models telemetry._api",

@@ -58,6 +58,6 @@ def test_the_exit_code_of_the_server_is_passed_on(monkeypatch):
 def test_the_exception_behind_an_error_comes_first(capsys):
     error = ImportAppError("it failed")
     error.__cause__ = ValueError("because")
-    turboapi.server.report(error)
-    turboapi.server.report(ServerError("plainly"))
+    runner.report(error)
+    runner.report(ServerError("plainly"))
     assert capsys.readouterr().err == "ValueError: because\nError: it failed\nError: plainly\n"

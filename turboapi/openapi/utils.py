@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from turboapi.openapi.models import OpenAPI
+from turboapi import openapi
 from turboapi.openapi.operations import DocumentParts
 from turboapi.routing import BaseRoute, EffectiveRoute
 
@@ -68,7 +68,7 @@ def get_openapi(
         "paths": paths,
         **_without_empty(optional),
     }
-    checked = OpenAPI.model_validate(document)
+    checked = openapi.OpenAPI.model_validate(document)
     dumped: dict[str, Any] = _prune(checked.model_dump(mode="json", by_alias=True, exclude_none=True))
     return dumped
 

@@ -18,6 +18,7 @@ from turboapi.compat.fastapi._compat.v2 import FieldMapping, get_schema_from_mod
 from turboapi.exceptions import FastAPIDeprecationWarning
 from turboapi.openapi import operations, parameters, responses, utils
 from turboapi.openapi.constants import METHODS_WITH_BODY, REF_PREFIX
+from turboapi.openapi.models import OpenAPI
 from turboapi.openapi.operations import ApiRoute, Components, DocumentParts
 from turboapi.openapi.parameters import describe_body
 from turboapi.openapi.responses import VALIDATION_ERROR_DEFINITIONS
@@ -28,6 +29,7 @@ from turboapi.utils import generate_operation_id_for_path
 __all__ = [
     "METHODS_WITH_BODY",
     "REF_PREFIX",
+    "OpenAPI",
     "generate_operation_id",
     "generate_operation_summary",
     "get_fields_from_routes",
