@@ -303,6 +303,54 @@ ROWS: dict[str, Row] = {
 }
 
 
+async def converse(ours: socket.socket, row: Row, count: int) -> None:
+    """Send the row's message `count` times to the server at the other end of a socket that does not block.
+
+    AssertionError for a wrong answer, or none.
+    """
+    loop = asyncio.get_running_loop()
+    if row.opening:
+        await loop.sock_sendall(ours, row.opening)
+    if row.leave_after is not None:
+        await loop.sock_sendall(ours, row.message)
+        await read(ours, row.leave_after)
+        return
+    if row.opening:
+        check(await read_answers(ours, 1), 101)
+    await loop.sock_sendall(ours, row.message)
+    first = await read_answers(ours, row.answers)
+    check(first, row.status)
+    for _ in range(count - 1):
+        await loop.sock_sendall(ours, row.message)
+        if row.opening:  # compressed with what has gone before, a frame gets smaller
+            await read_answers(ours, row.answers)
+        else:
+            check(await read(ours, len(first)), row.status)
+
+
+async def read(sock: socket.socket, size: int) -> bytes:
+    """Read `size` bytes."""
+    data = b""
+    while len(data) < size:
+        part = await asyncio.get_running_loop().sock_recv(sock, size - len(data))
+        assert part, "the server has left"
+        data += part
+    return data
+
+
+async def read_answers(sock: socket.socket, count: int) -> bytes:
+    """Read so many responses or frames, whatever their size."""
+    data, end = b"", 0
+    for _ in range(count):
+        while (size := answer_size(data[end:])) is None:
+            part = await asyncio.get_running_loop().sock_recv(sock, READ_SIZE)
+            assert part, "the server has left"
+            data += part
+        end += size
+    assert end == len(data), data[end:]
+    return data
+
+
 class Client:
     """A client and a server that share a loop, for one application."""
 
@@ -319,54 +367,13 @@ class Client:
         conversations = 1 if row.kept else count
         async with asyncio.timeout(PATIENCE + count / 100):
             for _ in range(conversations):
-                await self._converse(row, count // conversations)
+                ours, theirs = socket.socketpair()
+                with ours:
+                    ours.setblocking(False)
+                    await self.loop.connect_accepted_socket(self.hub.protocol, theirs)
+                    await converse(ours, row, count // conversations)
                 while self.hub.connections or self.hub.requests or self.hub.tasks:
                     await asyncio.sleep(0)
-
-    async def _converse(self, row: Row, count: int) -> None:
-        """One connection, which the client closes at the end."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            ours.setblocking(False)
-            await self.loop.connect_accepted_socket(self.hub.protocol, theirs)
-            if row.opening:
-                await self.loop.sock_sendall(ours, row.opening)
-            if row.leave_after is not None:
-                await self.loop.sock_sendall(ours, row.message)
-                await self._read(ours, row.leave_after)
-                return
-            if row.opening:
-                check(await self._read_answers(ours, 1), 101)
-            await self.loop.sock_sendall(ours, row.message)
-            first = await self._read_answers(ours, row.answers)
-            check(first, row.status)
-            for _ in range(count - 1):
-                await self.loop.sock_sendall(ours, row.message)
-                if row.opening:  # compressed with what has gone before, a frame gets smaller
-                    await self._read_answers(ours, row.answers)
-                else:
-                    check(await self._read(ours, len(first)), row.status)
-
-    async def _read(self, sock: socket.socket, size: int) -> bytes:
-        """Read `size` bytes."""
-        data = b""
-        while len(data) < size:
-            part = await self.loop.sock_recv(sock, size - len(data))
-            assert part, "the server has left"
-            data += part
-        return data
-
-    async def _read_answers(self, sock: socket.socket, count: int) -> bytes:
-        """Read so many responses or frames, whatever their size."""
-        data, end = b"", 0
-        for _ in range(count):
-            while (size := answer_size(data[end:])) is None:
-                part = await self.loop.sock_recv(sock, READ_SIZE)
-                assert part, "the server has left"
-                data += part
-            end += size
-        assert end == len(data), data[end:]
-        return data
 
 
 def check(answer: bytes, status: int) -> None:
