@@ -119,6 +119,46 @@ def ecosystem(session: nox.Session) -> None:
     session.run("python", "-m", "tests.compat.suite.ecosystem", session.create_tmp(), *session.posargs)
 
 
+def install_copy(session: nox.Session, group: str, **environment: str) -> Path:
+    """Copy the checkout, compile the copy's extensions in an environment of its own, and return the copy's folder.
+
+    So the extensions next to the sources stay what they are.
+    """
+    folder = Path(session.create_tmp()) / "checkout"
+    shutil.rmtree(folder, ignore_errors=True)
+    left_out = shutil.ignore_patterns(".*", "*.so", "*.c", "build", "dist", "*.egg-info", "__pycache__")
+    shutil.copytree(Path(__file__).parent, folder, ignore=left_out)
+    session.chdir(folder)
+    session.install(*nox.project.dependency_groups(PYPROJECT, group))
+    session.install("-e", ".", env=environment)
+    return folder
+
+
+SANITIZED = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=1", "PYTHONMALLOC": "malloc"}
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Mutate inputs for a minute per target, guided by the compiled code; arguments: `--seconds=N`, names of targets.
+
+    Needs clang with its runtime (Debian: clang and libclang-rt-14-dev). Inputs that are found are kept in `.nox`.
+    """
+    seconds = next((each for each in session.posargs if each.startswith("--seconds=")), "--seconds=60").partition("=")[
+        2
+    ]
+    names = [each for each in session.posargs if not each.startswith("--seconds=")]
+    if shutil.which("clang") is None:
+        session.error("clang is missing: it is what makes compiled code tell which of its branches an input takes")
+    flags = "-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,fuzzer-no-link"
+    install_copy(session, "fuzz", CC="clang", CFLAGS=flags)
+    code = "import atheris, tests.fuzz.targets as here; print(atheris.path(), *here.TARGETS)"
+    home, *known = str(session.run("python", "-c", code, silent=True)).split()
+    preloaded = {"LD_PRELOAD": f"{home}/asan_with_fuzzer.so", **SANITIZED}
+    for name in names or known:
+        inputs = Path(session.create_tmp()) / "inputs" / name
+        session.run("python", "-m", "tests.fuzz", name, str(inputs), f"-max_total_time={seconds}", env=preloaded)
+
+
 @nox.session
 def soak(session: nox.Session) -> None:
     """Run a server under everything at once for ten minutes; arguments go to `python -m tests.soak`."""

@@ -126,6 +126,11 @@ def differences(program: "Build | str", requests: Sequence[Request], root_path: 
         return [
             f"definition: FastAPI {reference.refused or 'accepts'}\n            TurboAPI {ours.refused or 'accepts'}"
         ]
+    return compare(reference, ours, requests, root_path)
+
+
+def compare(reference: Subject, ours: Subject, requests: Sequence[Request], root_path: str = "") -> list[str]:
+    """The same for two applications that are there."""
     found = []
     for request in requests:
         expected, error = reference.ask(ask_asgi, request, root_path)

@@ -1,6 +1,6 @@
 """Bytes in, bytes out: connections of the real protocol on a real uvloop loop, over a transport that only writes down.
 
-    site = Wire(app, limit_body=100)          # an ASGI application, or a Site
+    site = Wire(app, limit_body=100)          # an ASGI application, one of TurboAPI's, or a Site
     peer = site.connect()
     peer.feed(b"GET / HTTP/1.1\\r\\n...")       # as one read; settles the loop
     [answer] = peer.answers()                 # parsed by the standard library
@@ -20,6 +20,7 @@ from typing import Any
 
 import uvloop
 
+from turboapi import TurboAPI
 from turboapi._speedups.endpoint import Site
 from turboapi._speedups.exchange import Settings
 from turboapi._speedups.protocol import Hub
@@ -158,14 +159,17 @@ class _Stream(io.BytesIO):
 
 
 def parse_answers(data: bytes, methods: Iterable[str] = ()) -> list[Answer]:
-    """The responses in `data` to requests of `methods` (GET for those that are not named); interim ones are skipped."""
+    """The responses in `data` to requests of `methods` (GET for those that are not named); 100 is skipped.
+
+    What follows a 101 is in another protocol, and the body of it.
+    """
     stream, found, named = _Stream(data), [], iter(methods)
     while stream.tell() < len(data):
         response = http.client.HTTPResponse(stream, method=next(named, "GET"))  # type: ignore[arg-type]
         response.begin()
         headers = [(name.lower(), value) for name, value in response.getheaders()]
         keep_alive = not response.will_close
-        body = response.read()
+        body = stream.read() if response.status == 101 else response.read()
         found.append(Answer(response.version, response.status, response.reason, headers, body, keep_alive))
     return found
 
@@ -249,7 +253,7 @@ class Wire:
         **settings: Any,
     ) -> None:
         self.loop = Loop()
-        site = app if isinstance(app, Site) else Site(asgi=app)
+        site = app if isinstance(app, Site) else app.freeze() if isinstance(app, TurboAPI) else Site(asgi=app)
         serves = None if websockets is None else open_websockets(app, ServerConfig(**websockets))  # type: ignore[arg-type]
         self.hub = Hub(self.loop, site, Settings(**settings), state, serves, health)
         self.peers: list[Peer] = []
