@@ -138,6 +138,30 @@ SANITIZED = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrac
 
 
 @nox.session
+def sanitize(session: nox.Session) -> None:
+    """Run the tests of the compiled core with it built for AddressSanitizer and UndefinedBehaviorSanitizer, by gcc."""
+    flags = "-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined"
+    install_copy(session, "test", CC="gcc", CFLAGS=flags)
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], check=True, capture_output=True, text=True)
+    # What is measured in memory and references is the sanitizer's there. The report is written to the real stderr.
+    arguments = session.posargs or [
+        "tests/wire",
+        "tests/speedups",
+        "tests/fuzz",
+        "--ignore=tests/speedups/test_leaks.py",
+    ]
+    preloaded = {"LD_PRELOAD": library.stdout.strip(), **SANITIZED}
+    session.run("python", "-m", "pytest", "--capture=sys", *arguments, env=preloaded)
+
+
+@nox.session(python="python3.11-dbg")
+def debug(session: nox.Session) -> None:
+    """Run the tests of the compiled core on a debug build of CPython, whose C-API checks how it is used."""
+    install_copy(session, "test", CFLAGS="-O1 -g -UNDEBUG")
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/speedups", "tests/wire", "tests/fuzz"]))
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Mutate inputs for a minute per target, guided by the compiled code; arguments: `--seconds=N`, names of targets.
 
