@@ -1,15 +1,18 @@
 """What is fuzzed by `nox -s fuzz` holds for the inputs that it begins with, and for some mutations of them."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.connection import connections
+from tests.fuzz.connection import Connections, connections
 from tests.fuzz.targets import MESSAGES, TARGETS
+from tests.wire.harness import request, respond
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -64,3 +67,32 @@ def test_mutations_on_a_connection(number: int) -> None:
         each.check((data,), tuple(data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True) if a < b))
 
     check()
+
+
+async def counts_pieces(scope: Any, receive: Any, send: Any) -> None:
+    """Answers with how many messages the body came in."""
+    count = 1
+    while (await receive())["more_body"]:
+        count += 1
+    await respond(send, b"%d" % count)
+
+
+async def fails(scope: Any, receive: Any, send: Any) -> None:
+    """Raises, but for the request that shows that the server goes on."""
+    if scope["path"] != "/good":
+        raise ValueError
+    await respond(send)
+
+
+async def fails_later(scope: Any, receive: Any, send: Any) -> None:
+    """Answers, and makes a mistake in a callback."""
+    await respond(send)
+    if scope["path"] != "/good":
+        asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+
+
+@pytest.mark.parametrize("app", [counts_pieces, fails, fails_later])
+def test_what_does_not_hold_is_seen(app: Any) -> None:
+    message = request("POST / HTTP/1.1", "Content-Length: 5")
+    with pytest.raises(AssertionError):
+        Connections(app, reads_bodies=True).check((message + b"hello",), (message, b"hel", b"lo"))
