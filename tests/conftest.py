@@ -6,6 +6,7 @@ The server is imported by the fixtures themselves, so that tests of single modul
 import asyncio
 import contextlib
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,6 +17,11 @@ import httpx
 import pytest
 import uvicorn
 import uvloop
+
+if hasattr(sys, "gettotalrefcount") and sys.version_info[:2] == (3, 11):
+    # A debug build of 3.11 aborts at the line number of the frame that Cython makes for `cr_frame`: it has no code to
+    # stand in. The representation of a task asks for it; other builds find no line, and say so.
+    asyncio.coroutines._format_coroutine = lambda coro: f"{coro.__qualname__}()"  # type: ignore[attr-defined]
 
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
 
