@@ -66,25 +66,46 @@ def test_systemd_waits_for_the_server_to_stop():
     assert int(seconds) > seconds_after_sigterm()
 
 
-def test_kubernetes_waits_for_the_server_to_stop():
-    deployment, service, budget = yaml.safe_load_all((FILES / "kubernetes.yaml").read_text())
-    pod = deployment["spec"]["template"]["spec"]
-    [container] = pod["containers"]
-    command, before = container["lifecycle"]["preStop"]["exec"]["command"]
-    assert command == "sleep"
-    assert pod["terminationGracePeriodSeconds"] > int(before) + seconds_after_sigterm()
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    for selector in (deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]):
-        assert selector == labels
-    assert budget["spec"]["selector"]["matchLabels"] == labels
+@pytest.fixture
+def manifests():
+    """The manifests by their kind."""
+    return {each["kind"]: each for each in yaml.safe_load_all((FILES / "kubernetes.yaml").read_text())}
 
 
-def test_kubernetes_sets_variables_of_options():
-    deployment, *_ = yaml.safe_load_all((FILES / "kubernetes.yaml").read_text())
-    [container] = deployment["spec"]["template"]["spec"]["containers"]
+@pytest.fixture
+def container(manifests):
+    [container] = manifests["Deployment"]["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+@pytest.fixture
+def configuration(container):
     environ = {variable["name"]: variable["value"] for variable in container["env"]}
     assert environ.keys() <= {option.env for option in options()}
-    assert ServerConfig.load(environ).timeout_graceful_shutdown == ServerConfig().timeout_graceful_shutdown
+    return ServerConfig.load(environ)
+
+
+def test_kubernetes_waits_for_the_server_to_stop(manifests, configuration):
+    pod = manifests["Deployment"]["spec"]["template"]["spec"]
+    needed = configuration.shutdown_delay + configuration.timeout_graceful_shutdown + ABORT_GRACE
+    assert pod["terminationGracePeriodSeconds"] > needed
+
+
+def test_kubernetes_notices_the_stop_before_connections_are_refused(container, configuration):
+    probe = container["readinessProbe"]
+    assert probe["httpGet"]["path"] == container["startupProbe"]["httpGet"]["path"] == configuration.health_path
+    assert probe["periodSeconds"] * probe["failureThreshold"] <= configuration.shutdown_delay
+    alive = container["livenessProbe"]
+    stopping = configuration.shutdown_delay + configuration.timeout_graceful_shutdown
+    assert alive["httpGet"]["path"] == configuration.health_path
+    assert alive["periodSeconds"] * alive["failureThreshold"] > stopping
+
+
+def test_kubernetes_selects_the_pods(manifests):
+    labels = manifests["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    assert manifests["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert manifests["Service"]["spec"]["selector"] == labels
+    assert manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
 
 
 ACTIVATE = "systemd-socket-activate"
