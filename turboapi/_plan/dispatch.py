@@ -14,7 +14,7 @@ from turboapi._plan.ties import find_tie
 from turboapi._speedups import Dispatch
 from turboapi.types import SyncMode
 
-__all__ = ["dispatch_for"]
+__all__ = ["count_inline", "dispatch_for"]
 
 logger = getLogger("turboapi.error")
 
@@ -33,6 +33,11 @@ def dispatch_for(func: Callable[..., Any], mode: SyncMode) -> Dispatch | None:
     if found is None:
         found = _adaptive[id(func)] = Dispatch(func=func, adaptive=True, find_tie=find_tie, report=_report)
     return found
+
+
+def count_inline() -> int:
+    """Return how many functions have proved short, and are called inline for now."""
+    return sum(dispatch.proven for dispatch in list(_adaptive.values()))
 
 
 def _report(dispatch: Dispatch, cause: float | RuntimeError) -> None:

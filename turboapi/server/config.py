@@ -185,6 +185,9 @@ class ServerConfig:
     health_path: str | None = option(
         None, "answered by the server: 200, or 503 when it stops", _NETWORK, "PATH", protocol=True
     )
+    metrics_port: int | None = option(
+        None, "shows metrics of all workers, for Prometheus", _NETWORK, "PORT", minimum=0, maximum=65535
+    )
     root_path: str = option("", "prefix a proxy takes off, such as /api", _NETWORK, "PATH", protocol=True)
 
     ssl_certfile: str | None = option(None, "certificate with its chain", _TLS, "FILE")

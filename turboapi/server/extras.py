@@ -6,6 +6,7 @@ from typing import Any
 from turboapi.server.config import ServerError
 
 _PACKAGES = {
+    "prometheus_client": ("prometheus-client", "metrics"),
     "dotenv": ("python-dotenv", "dotenv"),
     "watchfiles": ("watchfiles", "reload"),
     "yaml": ("pyyaml", "schemas"),

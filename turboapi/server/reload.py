@@ -110,7 +110,12 @@ class Supervisor:
         self._config = config
         self._given = {
             "app": app,
-            "options": {**dataclasses.asdict(config), "timeout_graceful_shutdown": grace, "shutdown_delay": 0.0},
+            "options": {
+                **dataclasses.asdict(config),
+                "timeout_graceful_shutdown": grace,
+                "shutdown_delay": 0.0,
+                "metrics_port": None,
+            },
             "sockets": [sock.fileno() for sock in sockets],
         }
         self._child: Child | None = None

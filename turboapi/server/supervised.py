@@ -88,6 +88,10 @@ class SupervisedServer(Server):
     def _first_sockets(self) -> Sequence[socket.socket]:
         return self._sockets_of(self._listening)
 
+    def _bind_metrics(self) -> list[socket.socket]:
+        """None: another process adds the metrics up."""
+        return []
+
     def _announce(self, urls: list[str]) -> None:
         """Says nothing: the supervisor does."""
 

@@ -36,6 +36,7 @@ from turboapi.server.config import ServerConfig
 from turboapi.server.discovery import locate
 from turboapi.server.environment import check_environment
 from turboapi.server.logging import configure_logging
+from turboapi.server.metrics import announce, bind_port, forget_process, make_app, shared_values
 from turboapi.server.notify import READY, STOPPING, notify
 from turboapi.server.runner import load
 from turboapi.server.sockets import open_groups, urls_of
@@ -49,6 +50,7 @@ TICK = 0.5  # seconds between two looks when nothing happens
 PAUSE = 2.0  # seconds between two looks that show that the supervisor itself was stopped for a while
 SILENCE = 2.0  # seconds after which a worker that says nothing is helped out by the others
 STABLE = 10.0  # seconds that a worker has to live for its end not to count as another failure in a row
+METRICS_DELAY = 1.0  # seconds until the process that shows the metrics is started anew
 MAX_DELAY = 30.0  # seconds between two attempts to start a worker that dies at once
 SIGNALS = (*IGNORED, signal.SIGTERM, signal.SIGCHLD)
 
@@ -63,6 +65,11 @@ def run_workers(app: Any, config: ServerConfig) -> int:
     configure_logging(config)
     check_environment(config)
     open_tls(config)
+    with shared_values(config):
+        return _run(app, config)
+
+
+def _run(app: Any, config: ServerConfig) -> int:
     loading = partial(load, app, config)
     if config.preload or not (app is None or isinstance(app, str)):
         loading = partial(_given, loading())
@@ -72,10 +79,11 @@ def run_workers(app: Any, config: ServerConfig) -> int:
         locate(app, config)
     with contextlib.ExitStack() as stack:
         groups = open_groups(config)
-        for group in groups:
+        metrics = bind_port(config)
+        for group in (*groups, metrics):
             for sock in group:
                 stack.enter_context(sock)
-        return Supervisor(loading, config, groups).run()
+        return Supervisor(loading, config, groups, metrics).run()
 
 
 def _given(app: ASGIApp) -> ASGIApp:
@@ -202,14 +210,24 @@ class Slot:
 
 
 class Supervisor:
-    """Keeps `config.workers` processes serving what `load` returns on `groups` of sockets."""
+    """Keeps `config.workers` processes serving what `load` returns on `groups` of sockets.
+
+    One more shows the metrics of all on the sockets in `metrics`, if these are any.
+    """
 
     def __init__(
-        self, load: Callable[[], Any], config: ServerConfig, groups: Sequence[Sequence[socket.socket]]
+        self,
+        load: Callable[[], Any],
+        config: ServerConfig,
+        groups: Sequence[Sequence[socket.socket]],
+        metrics: Sequence[socket.socket] = (),
     ) -> None:
         self._load = load
         self._config = config
         self._groups = groups
+        self._metrics_sockets = metrics
+        self._metrics: Worker | None = None
+        self._metrics_due = 0.0  # when it may be started
         self._slots = [Slot(index) for index in range(config.workers)]
         self._retiring: list[Worker] = []
         self._signals: list[int] = []
@@ -228,6 +246,8 @@ class Supervisor:
                     self._wait(alarm)
             finally:
                 gc.unfreeze()
+                if self._metrics is not None:
+                    self._metrics.kill()
         logger.info("Stopped parent process [%d]", os.getpid())
         return self._code
 
@@ -282,6 +302,7 @@ class Supervisor:
             self._stop()
         self._kill_stuck(now)
         self._bury(now)
+        self._look_after_metrics(now)
         if not self._stops:
             self._fill(now)
             self._replace()
@@ -293,7 +314,23 @@ class Supervisor:
             self._served = True
             for url in urls_of(self._groups[0], self._config):
                 logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+            announce(self._metrics_sockets)
             notify(READY)
+
+    def _look_after_metrics(self, now: float) -> None:
+        """Sees to it that somebody shows the metrics, once there are some."""
+        if self._metrics is not None:
+            self._metrics.read(now)
+            if self._metrics.exit_code is not None:
+                logger.error("The process that shows the metrics has died (%s).", _reason(self._metrics.exit_code))
+                self._metrics.close()
+                self._metrics = None
+                self._metrics_due = now + METRICS_DELAY
+        elif self._metrics_sockets and self._served and not self._stops and self._metrics_due <= now:
+            config = ServerConfig(
+                lifespan="off", access_log=False, log_level=self._config.log_level, log_config=self._config.log_config
+            )
+            self._metrics = self._fork("metrics", make_app, config, [self._metrics_sockets], frozenset([0]))
 
     # --- what is wanted -----------------------------------------------------------------------------------------------
 
@@ -372,6 +409,7 @@ class Supervisor:
 
     def _forget(self, worker: Worker) -> None:
         worker.close()
+        forget_process(self._config, worker.pid)
         if self._stops and worker.exit_code not in (0, -signal.SIGTERM):  # which ends one that did not serve yet
             self._code = max(self._code, 1)
 
@@ -441,9 +479,23 @@ class Supervisor:
 
     def _start(self, index: int) -> Worker:
         listening = self._groups_for(index, set(range(len(self._groups))))
+        worker = self._fork(f"worker-{index}", self._load, self._config, self._groups, listening)
+        if self._end is not None:
+            worker.drain()
+        return worker
+
+    def _fork(
+        self,
+        name: str,
+        load: Callable[[], Any],
+        config: ServerConfig,
+        groups: Sequence[Sequence[socket.socket]],
+        listening: frozenset[int],
+    ) -> Worker:
         link, far_end = socket.socketpair()
         link.setblocking(False)
-        process = _fork.Process(target=self._be_worker, args=(listening, far_end, link), name=f"worker-{index}")
+        serve = partial(run_worker, load, config, listening=listening, supervisor=far_end)
+        process = _fork.Process(target=self._be_worker, args=(serve, groups, link), name=name)
         gc.freeze()  # the pages of what there is now stay shared: no collection writes to them
         # The worker must not take a signal for the supervisor that it is a copy of.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -452,21 +504,24 @@ class Supervisor:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         far_end.close()
-        worker = Worker(process, link, listening)
-        if self._end is not None:
-            worker.drain()
-        return worker
+        return Worker(process, link, listening)
 
-    def _be_worker(self, listening: frozenset[int], far_end: socket.socket, link: socket.socket) -> None:
+    def _be_worker(
+        self, serve: Callable[..., None], groups: Sequence[Sequence[socket.socket]], link: socket.socket
+    ) -> None:
         """What the new process does."""
         forget_supervisor()
         # Other workers notice the supervisor's end only if nobody else holds its ends of their links.
         link.close()
-        for worker in self._workers():
+        for worker in (*self._workers(), *filter(None, [self._metrics])):
             worker.close()
         # Detached, for a Unix listener would take its file with it.
-        groups = [[socket.socket(fileno=sock.detach()) for sock in group] for group in self._groups]
-        run_worker(self._load, self._config, groups, listening, far_end)
+        own = [[socket.socket(fileno=sock.detach()) for sock in group] for group in groups]
+        for group in (*self._groups, self._metrics_sockets):
+            for sock in group:
+                if sock.fileno() >= 0:
+                    os.close(sock.detach())
+        serve(groups=own)
 
 
 def _reason(code: int | None) -> str:

@@ -34,6 +34,7 @@ from turboapi.server.health import Health
 from turboapi.server.importer import summary
 from turboapi.server.lifespan import Lifespan, StartupError
 from turboapi.server.logging import AccessLog, configure_logging
+from turboapi.server.metrics import announce, bind_port, reporting, showing
 from turboapi.server.notify import READY, STOPPING, notify
 from turboapi.server.proxies import ProxyHeaders
 from turboapi.server.sockets import explained, name_of, open_sockets, port_of, urls_of
@@ -75,6 +76,7 @@ class Server:
         self._cut_off = False
         self._tls: ssl.SSLContext | None = None
         self._sockets: list[socket.socket] = []
+        self._metrics_sockets: list[socket.socket] = []
         self._wanted: Sequence[socket.socket] = ()  # those of the sockets to listen on
         self._changed = asyncio.Event()  # that they are others now
         self._tends = False  # goes on looking after them
@@ -105,6 +107,11 @@ class Server:
     def port(self) -> int:
         """The port really listened on, once `started`. LookupError when there is none."""
         return port_of(self._sockets)
+
+    @property
+    def metrics_port(self) -> int:
+        """The port that metrics are really shown on, once `started`. LookupError when there is none."""
+        return port_of(self._metrics_sockets)
 
     def run(self, sockets: Sequence[socket.socket] | None = None) -> int:
         """Serves on an event loop of its own until a signal or `should_exit` stops it, and returns the exit code.
@@ -177,6 +184,7 @@ class Server:
         lifespan = Lifespan(self._app, self.config.lifespan)
         logger.info("Started server process [%d]", os.getpid())
         try:
+            self._metrics_sockets = self._bind_metrics()
             if await self._unless(self._startup_overdue(), lifespan.startup()):
                 await self._serve_started(lifespan, urls)
             elif not self.force_exit:
@@ -184,6 +192,7 @@ class Server:
                 self.exit_code = 1
         finally:
             self._close_sockets()
+            self._close_metrics_sockets()
             await self._end(lifespan)
             logger.info("Finished server process [%d]", os.getpid())
 
@@ -193,16 +202,23 @@ class Server:
         hub = self._make_hub(loop, lifespan, access_log)
         hub.start()
         try:
-            if not self.should_exit:
-                self._wanted = self._first_sockets()
-                await self._listen(self._wanted, loop, hub)
-                self._announce(urls)
-                self.started.set()
-                await self._until_stopped(hub)
+            async with reporting(self.config, hub), showing(self._metrics_sockets):
+                try:
+                    if not self.should_exit:
+                        self._wanted = self._first_sockets()
+                        await self._listen(self._wanted, loop, hub)
+                        self._announce(urls)
+                        self.started.set()
+                        await self._until_stopped(hub)
+                finally:
+                    await self._close(loop, hub)
         finally:
-            await self._close(loop, hub)
             hub.stop()
             access_log.flush()
+
+    def _bind_metrics(self) -> list[socket.socket]:
+        """The sockets to show metrics on."""
+        return bind_port(self.config)
 
     def _first_sockets(self) -> Sequence[socket.socket]:
         """Those to listen on from the beginning."""
@@ -211,6 +227,7 @@ class Server:
     def _announce(self, urls: list[str]) -> None:
         for url in urls:
             logger.info("TurboAPI running on %s (Press CTRL+C to quit)", url)
+        announce(self._metrics_sockets)
         docs = getattr(self._app, "docs_url", None)
         if isinstance(docs, str) and getattr(self._app, "openapi_url", None) and urls[0].startswith("http"):
             logger.info("Documentation at %s%s", urls[0], docs)
@@ -347,6 +364,10 @@ class Server:
     def _close_sockets(self) -> None:
         while self._sockets:
             self._sockets.pop().close()
+
+    def _close_metrics_sockets(self) -> None:
+        while self._metrics_sockets:
+            self._metrics_sockets.pop().close()
 
     async def _end(self, lifespan: Lifespan) -> None:
         """The application's shutdown, which a second signal cuts short."""
