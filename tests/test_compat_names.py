@@ -73,6 +73,7 @@ ADDED = {
     "strict_content_type": "settable for a single path operation",
     "sync_mode": "where plain functions run",
     "auto_head": "whether routes for GET answer HEAD",
+    "cancel_on_disconnect": "whether requests are cancelled when their client leaves",
     "receive": "how the objects of Starlette's own classes are made",
     "receivers": "how the objects of Starlette's own classes are made",
 }

@@ -101,6 +101,7 @@ class TurboAPI(Verbs, Starlette):
         sync_mode: where plain functions among handlers and dependencies run: in worker threads until they prove short,
             then on the event loop (`"auto"`), always in a `"thread"`, or always `"inline"`.
         auto_head: let path operations for GET answer HEAD, too (RFC 9110, section 9.1); `False` answers 405 as FastAPI.
+        cancel_on_disconnect: cancel a request that is not answered yet when its client leaves, on the built-in server.
         redirect_slashes: answer 307 when only a slash at the end of the path is wrong.
         middleware, exception_handlers: as added by `add_middleware` and `exception_handler`.
         lifespan: an async context manager around the time in which the application serves; what it yields becomes
@@ -160,8 +161,10 @@ class TurboAPI(Verbs, Starlette):
         form_limits: FormLimits | None = None,
         sync_mode: SyncMode = "auto",
         auto_head: bool | None = None,
+        cancel_on_disconnect: bool = False,
     ) -> None:
         check_sync_mode(sync_mode)
+        self.cancel_on_disconnect = cancel_on_disconnect
         self.debug = debug
         self._telemetry = complete_config(telemetry)
         self._native_telemetry = NativeTelemetry(self._telemetry) if AVAILABLE else None
@@ -355,6 +358,11 @@ class TurboAPI(Verbs, Starlette):
 
         From the first one that is ASGI only, everything is left to ASGI.
         """
+        site = self._freeze()
+        site.cancels = self.cancel_on_disconnect
+        return site
+
+    def _freeze(self) -> Site:
         if self.middleware_stack is None:
             self.middleware_stack = self.build_middleware_stack()
         if not self._has_usual_entrance() or is_instrumented() or self._is_observed():

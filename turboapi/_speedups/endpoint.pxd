@@ -103,6 +103,7 @@ cdef class Site:
     cdef readonly object on_asgi_error      # (exchange, exc) -> awaitable that answers or raises further
     cdef readonly object layers             # layers.Layers: middleware that runs natively; None without any
     cdef readonly object add_to_scope       # (scope, exchange) -> None: the framework's own scope keys
+    cdef public bint cancels                # the pipeline of a request is cancelled when its client leaves
     cdef readonly str root_path             # is taken off the path before it is matched
     cdef object refresh                     # () -> Site, after routes have changed
     cdef object changed                     # () -> whether it was routes of this site that have changed

@@ -253,6 +253,9 @@ class Site:
         outdated: whether the site would be another one now, for a reason besides the routes; asked once a second.
         """
 
+    cancels: bool
+    """Whether, on our own server, a request that is not answered yet is cancelled when its client leaves."""
+
     @property
     def router(self) -> Router | None: ...
     @property

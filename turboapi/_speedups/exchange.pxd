@@ -64,6 +64,7 @@ cdef class HttpExchange(Exchange):
     cdef Py_ssize_t buffered            # bytes in `chunks`
     cdef Py_ssize_t received            # bytes of the body so far
     cdef bint complete                  # the whole request has arrived
+    cdef object task                    # which answers it, if that is to be cancelled when the client leaves
     cdef bint delivered                 # `receive` has handed over the end of the body
     cdef readonly int refused                    # status with which the rest of the body was refused, 0: none
     cdef Arrivals arrivals              # of the `receive`s that wait, None before the first one

@@ -588,6 +588,7 @@ cdef class HttpExchange(Exchange):
             self.end_hooks(ClientDisconnect() if self.connection.closed else None)
             self.connection.dropped(self)
             self.connection.abort()
+        self.task = None
         return Exchange.finished(self)
 
     @property

@@ -42,7 +42,7 @@ cdef class Hub:
 cdef class HttpProtocol(Connection):
     cdef Hub hub
     cdef object transport
-    cdef bint is_plain                  # not encrypted
+    cdef bint reads_bodies              # large ones, past the parser
     cdef object parser
     cdef object feed                    # parser.feed_data
     # the request being parsed

@@ -14,6 +14,7 @@ from contextvars import copy_context
 from socket import AF_INET6, inet_pton
 
 import httptools
+import uvloop
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
@@ -205,8 +206,10 @@ cdef class HttpProtocol(Connection):
         self.feed = self.parser.feed_data
         self.client = _address(transport.get_extra_info("peername"))
         self.server = _address(transport.get_extra_info("sockname"))
-        self.is_plain = transport.get_extra_info("sslcontext") is None
-        self.scheme = "http" if self.is_plain else "https"
+        is_plain = transport.get_extra_info("sslcontext") is None
+        self.scheme = "http" if is_plain else "https"
+        # asyncio's own transports want a BufferedProtocol of its own, and read no more than other protocols at once.
+        self.reads_bodies = is_plain and isinstance(self.loop, uvloop.Loop)
         self.outlet = new_outlet(transport)
         self.proxied = self.settings.proxies is not None and self.settings.proxies.trusts(self.client)
         self.draining = self.hub.draining
@@ -229,6 +232,8 @@ cdef class HttpProtocol(Connection):
             self.forget_queue()
             self.queue.append(exchange)
             exchange.disconnect()
+            if exchange.task is not None:
+                exchange.task.cancel()
         else:
             self.forget_queue()
         # The parser holds this object's methods, and the exchange may outlive the connection.
@@ -293,7 +298,7 @@ cdef class HttpProtocol(Connection):
                 self.refuse(431)
         elif self.arriving is not None and self.overhead > OVERHEAD_LIMIT + 8 * self.arriving.received:
             self.refuse(400)
-        elif self.arriving is not None and self.announced - self.arriving.received > BULK and self.is_plain:
+        elif self.arriving is not None and self.announced - self.arriving.received > BULK and self.reads_bodies:
             self.read_rest()
         return 0
 
@@ -602,7 +607,9 @@ cdef class HttpProtocol(Connection):
                 exchange.go_ahead()
                 return 0
         self.busy = True
-        self.hub.runner.run(exchange.site.run(exchange))
+        task = self.hub.runner.run(exchange.site.run(exchange))
+        if task is not None and exchange.site.cancels:
+            exchange.task = task
         return 1
 
     cdef int forget_queue(self) except -1:

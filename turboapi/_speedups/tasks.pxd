@@ -2,7 +2,7 @@ cdef class Runner:
     cdef readonly object loop
     cdef readonly set suspended     # tasks that wait for something: asyncio itself holds them weakly only
 
-    cdef int run(self, object coroutine) except -1
+    cdef object run(self, object coroutine)
     cdef object run_inside(self, object coroutine)
     cdef object _run_eagerly(self, object coroutine)
     cdef object _run_lazily(self, object coroutine)

@@ -195,15 +195,13 @@ cdef class Runner:
         self.loop = loop
         self.suspended = set()
 
-    cdef int run(self, object coroutine) except -1:
-        """Run `coroutine` up to its end or its first suspension; in the second case a Task goes on with it."""
+    cdef object run(self, object coroutine):
+        """Run `coroutine` up to its end, or to its first suspension and return the Task that goes on with it."""
         if _EAGER:
-            self._run_eagerly(coroutine)
-        elif self.loop in _current:
+            return self._run_eagerly(coroutine)
+        if self.loop in _current:
             raise RuntimeError(f"Cannot run a coroutine by hand while {_current[self.loop]!r} is being executed.")
-        else:
-            self._run_lazily(coroutine)
-        return 0
+        return self._run_lazily(coroutine)
 
     cdef object run_inside(self, object coroutine):
         """The same from inside of another task. Returns the task that goes on, or None."""
