@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from turboapi._exception_handler import wrap_app_handling_exceptions
 from turboapi._foreign import is_foreign
-from turboapi._speedups import routes_epoch
+from turboapi._speedups import innermost, routes_epoch
 from turboapi._utils import get_route_path, is_async_callable, parse_host_header, warn_as
 from turboapi.concurrency import run_in_threadpool
 from turboapi.convertors import CONVERTOR_TYPES, Convertor
@@ -143,7 +143,7 @@ def websocket_session(func: Callable[[WebSocket], Awaitable[None]]) -> ASGIApp:
         session = WebSocket(scope, receive=receive, send=send)
 
         async def run(scope: Scope, receive: Receive, send: Send) -> None:
-            await func(session)
+            await innermost(func(session))
 
         await wrap_app_handling_exceptions(run, session)(scope, receive, send)
 

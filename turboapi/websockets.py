@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from enum import Enum
 from typing import Any, NoReturn
 
+from turboapi._speedups import Channel, as_message, channel_of
 from turboapi.exceptions import WebSocketDisconnect
 from turboapi.requests import HTTPConnection, StateT
 from turboapi.responses import Response
@@ -83,21 +84,39 @@ class WebSocket(HTTPConnection[StateT]):
     `receive_*` methods raise `WebSocketDisconnect`.
     """
 
+    client_state = _CONNECTING
+    application_state = _CONNECTING
+    # To which messages go without ASGI's in between: that of our own server, while both sides are connected.
+    _channel: Channel | None = None
+    _native: Channel | None = None  # the same, whether they are connected or not
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         super().__init__(scope)
         assert scope["type"] == "websocket"
         self._receive = receive
         self._send = send
-        self.client_state = _CONNECTING
-        self.application_state = _CONNECTING
+        if all(getattr(type(self), name) is step for name, step in _STEPS.items()):
+            self._native = channel_of(receive, send)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "client_state" or name == "application_state":
+            is_open = self.application_state is _CONNECTED and self.client_state is _CONNECTED
+            super().__setattr__("_channel", self._native if is_open else None)
+        elif name in _REPLACEABLE:
+            super().__setattr__("_native", None)
+            super().__setattr__("_channel", None)
 
     async def receive(self) -> Message:
         """Return the next ASGI message from the client."""
         state = self.client_state
-        transitions = _RECEIVE_TRANSITIONS.get(state)
-        if transitions is None:
+        if state not in _RECEIVE_TRANSITIONS:
             raise WebSocketDisconnected('Cannot call "receive" once a disconnect message has been received.')
-        message = await self._receive()
+        return self._check(await self._receive(), state)
+
+    def _check(self, message: Message, state: WebSocketState) -> Message:
+        """Return a message that was waited for in `state`."""
+        transitions = _RECEIVE_TRANSITIONS[state]
         if message["type"] not in transitions:
             _raise_unexpected(transitions, message["type"])
         following = transitions[message["type"]]
@@ -140,28 +159,50 @@ class WebSocket(HTTPConnection[StateT]):
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
 
-    async def receive_text(self) -> str:
-        """Return the next text message."""
+    def _opened(self, content: Any) -> Message:
+        """Return the message in which a channel's content would have come; raise if that is the disconnect."""
+        message = self._check(as_message(content), _CONNECTED)
+        self._raise_on_disconnect(message)
+        return message
+
+    async def _receive_message(self) -> Message:
+        """Return the next message of an accepted connection; raise if it is the disconnect."""
         self._require_accepted()
         message = await self.receive()
         self._raise_on_disconnect(message)
+        return message
+
+    async def receive_text(self) -> str:
+        """Return the next text message."""
+        if self._channel is None:
+            message = await self._receive_message()
+        else:
+            content = await self._channel.content()
+            if type(content) is str:
+                return content
+            message = self._opened(content)
         text: str = message["text"]
         return text
 
     async def receive_bytes(self) -> bytes:
         """Return the next binary message."""
-        self._require_accepted()
-        message = await self.receive()
-        self._raise_on_disconnect(message)
+        if self._channel is None:
+            message = await self._receive_message()
+        else:
+            content = await self._channel.content()
+            if type(content) is bytes:
+                return content
+            message = self._opened(content)
         data: bytes = message["bytes"]
         return data
 
     async def receive_json(self, mode: str = "text") -> Any:
         """Return the next message parsed as JSON; `mode` says whether it is a `text` or a `binary` one."""
         _check_mode(mode)
-        self._require_accepted()
-        message = await self.receive()
-        self._raise_on_disconnect(message)
+        if self._channel is None:
+            message = await self._receive_message()
+        else:
+            message = self._opened(await self._channel.content())
         return json.loads(message["text"] if mode == "text" else message["bytes"].decode("utf-8"))
 
     async def iter_text(self) -> AsyncIterator[str]:
@@ -190,18 +231,21 @@ class WebSocket(HTTPConnection[StateT]):
 
     async def send_text(self, data: str) -> None:
         """Send a text message."""
-        await self.send({"type": "websocket.send", "text": data})
+        if self._channel is None or not self._channel.post_text(data):
+            await self.send({"type": "websocket.send", "text": data})
 
     async def send_bytes(self, data: bytes) -> None:
         """Send a binary message."""
-        await self.send({"type": "websocket.send", "bytes": data})
+        if self._channel is None or not self._channel.post_bytes(data):
+            await self.send({"type": "websocket.send", "bytes": data})
 
     async def send_json(self, data: Any, mode: str = "text") -> None:
         """Send `data` as compact JSON, in a `text` or a `binary` message."""
         _check_mode(mode)
         text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
         if mode == "text":
-            await self.send({"type": "websocket.send", "text": text})
+            if self._channel is None or not self._channel.post_text(text):
+                await self.send({"type": "websocket.send", "text": text})
         else:
             await self.send({"type": "websocket.send", "bytes": text.encode("utf-8")})
 
@@ -214,6 +258,11 @@ class WebSocket(HTTPConnection[StateT]):
         if "websocket.http.response" not in self.scope.get("extensions", {}):
             raise RuntimeError("The server doesn't support the Websocket Denial Response extension.")
         await response(self.scope, self.receive, self.send)
+
+
+# What may be overridden, or replaced in an object, so that every message has to pass it.
+_STEPS = {name: vars(WebSocket)[name] for name in ("receive", "send", "_raise_on_disconnect")}
+_REPLACEABLE = frozenset({*_STEPS, "_receive", "_send"})
 
 
 class WebSocketClose:

@@ -29,7 +29,7 @@ from turboapi._plan.endpoint import (
 )
 from turboapi._plan.fields import ModelField, Undefined
 from turboapi._plan.forms import FormLimits
-from turboapi._speedups import AsgiExchange, Endpoint, Hooks, Site
+from turboapi._speedups import AsgiExchange, Endpoint, Hooks, Site, innermost
 from turboapi._speedups import Router as RouteTable
 from turboapi.background import StarletteBackgroundTasks
 from turboapi.concurrency import run_in_threadpool
@@ -351,6 +351,6 @@ def make_session(route: EndpointRoute) -> Callable[[WebSocket], Coroutine[Any, A
             data.websocket = websocket
         solved = await _solve(route, websocket, Undefined, data)
         with _operation(name="endpoint", function=call):
-            await call(**solved.values)
+            await innermost(call(**solved.values))
 
     return session

@@ -19,7 +19,8 @@ One request goes down this list::
     access        requests -> lines of the access log
     tasks         runs all of that; a Task only where something has to be waited for
 
-A WebSocket leaves it at the protocol: there `frames` reads messages, which `websocket` passes to and from ASGI.
+A WebSocket leaves it at the protocol: there `frames` reads messages, which `websocket` passes to and from
+an application that `stepping` resumes.
 
 Nothing here knows decorators, annotations or OpenAPI: `turboapi._plan.endpoint` freezes a route into these objects.
 """
@@ -46,7 +47,8 @@ try:
     from turboapi._speedups.protocol import HttpProtocol, Hub
     from turboapi._speedups.request import BodyHook, Exchange, HeaderHook, ResponseHook, ScopeHook
     from turboapi._speedups.router import Entry, Match, Router
-    from turboapi._speedups.websocket import Channel
+    from turboapi._speedups.stepping import innermost
+    from turboapi._speedups.websocket import Channel, as_message, channel_of
 except ModuleNotFoundError as exc:
     if not (exc.name or "").startswith("turboapi._speedups."):
         raise
@@ -88,9 +90,12 @@ __all__ = [
     "Visit",
     "answer",
     "answer_500",
+    "as_message",
+    "channel_of",
     "decode_json",
     "file_sender",
     "frame",
+    "innermost",
     "json_lines",
     "log_and_answer_500",
     "printable",

@@ -1,34 +1,21 @@
 """Waiting for what a connection reads; for other extensions by `cimport`."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextvars import Context
+from collections.abc import Iterator
 from typing import Any
+
+from turboapi._speedups.stepping import Signal
 
 class Arrivals:
     """Those who wait for the next message, or the next part of a body."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None: ...
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
 
-class Arrival:
-    """What one who waits awaits: a future without a result, which may wake its Task at once.
+class Arrival(Signal):
+    """What one who waits awaits. Made for a `receive` alone, and seen by the Task that runs it."""
 
-    Made for an ASGI `receive` alone, and seen by the Task that runs it.
-    """
-
-    _asyncio_future_blocking: bool
-
-    def __await__(self) -> Iterator[Arrival]: ...
-    def __iter__(self) -> Iterator[Arrival]: ...
-    def __next__(self) -> Arrival: ...
-    def get_loop(self) -> asyncio.AbstractEventLoop: ...
-    def add_done_callback(self, callback: Callable[[Arrival], Any], *, context: Context) -> None:
-        """Set whom to call; there is only one. The loop calls it if it is done already."""
-
-    def done(self) -> bool: ...
-    def cancelled(self) -> bool: ...
-    def result(self) -> None:
-        """Raises CancelledError, or InvalidStateError before it is done."""
-
-    def exception(self) -> None: ...
-    def cancel(self, msg: Any = None) -> bool: ...
+    def __await__(self) -> Iterator[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def __next__(self) -> Any: ...

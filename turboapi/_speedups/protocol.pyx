@@ -28,6 +28,7 @@ from turboapi._speedups.exchange import Settings
 from turboapi._speedups.headers cimport find_header, lower_name
 from turboapi._speedups.outlet cimport new_outlet
 from turboapi._speedups.query cimport unquote_path
+from turboapi._speedups.stepping cimport Outermost
 from turboapi._speedups.tasks cimport Runner
 from turboapi._speedups.writer cimport last_response
 
@@ -695,7 +696,7 @@ cdef class HttpProtocol(Connection):
         exchange.take_body()
         if exchange.body:
             websocket.data_received(exchange.body)
-        self.hub.runner.run(websocket.run())
+        self.hub.runner.run(Outermost(websocket.run()))
         return 0
 
     # --- output -------------------------------------------------------------------------------------------------------

@@ -36,11 +36,65 @@ cdef object _Task = asyncio.Task
 # On 3.11 the current task of each loop; `_asyncio` has the same dict.
 cdef dict _current = {} if _EAGER else asyncio.tasks._current_tasks
 
+cdef object _enter_task = asyncio.tasks._enter_task
+cdef object _leave_task = asyncio.tasks._leave_task
 
-cdef class Continuation:
+
+cdef int enter(object loop, object task) except -1:
+    """Make `task` the current one; there must be none."""
+    if _EAGER:
+        _enter_task(loop, task)
+    elif loop in _current:
+        raise RuntimeError(f"Cannot enter {task!r} while {_current[loop]!r} is being executed.")
+    else:
+        _current[loop] = task
+    return 0
+
+
+cdef int leave(object loop, object task) except -1:
+    """Leave the current task."""
+    if _EAGER:
+        _leave_task(loop, task)
+    else:
+        del _current[loop]
+    return 0
+
+
+cdef class CoroutineView:
+    """Stands in place of a coroutine, and shows what can be asked of that one."""
+
+    @property
+    def cr_await(self):
+        return getattr(self.coroutine, "cr_await", None)
+
+    @property
+    def cr_frame(self):
+        return getattr(self.coroutine, "cr_frame", None)
+
+    @property
+    def cr_running(self):
+        return getattr(self.coroutine, "cr_running", False)
+
+    @property
+    def cr_suspended(self):
+        return getattr(self.coroutine, "cr_suspended", False)
+
+    @property
+    def cr_code(self):
+        return getattr(self.coroutine, "cr_code", None)
+
+    @property
+    def __name__(self):
+        return self.coroutine.__name__
+
+    @property
+    def __qualname__(self):
+        return self.coroutine.__qualname__
+
+
+cdef class Continuation(CoroutineView):
     """What is left of a coroutine that was started by hand: an awaitable iterator for its Task."""
 
-    cdef readonly object coroutine
     cdef readonly object loop
     cdef readonly object context
     cdef object waits_for       # the future on which it suspended, not yet handed to the Task
@@ -62,8 +116,8 @@ cdef class Continuation:
         if self.running or self.done or self.waits_for is not None:
             return self.send(None)
         if PyIter_Send(self.coroutine, None, &outcome):
-            return _owned(outcome)
-        raise StopIteration(_owned(outcome))
+            return owned(outcome)
+        raise StopIteration(owned(outcome))
 
     def send(self, value):
         if self.running:
@@ -107,41 +161,6 @@ cdef class Continuation:
         self.waits_for = None
         if not self.done:
             self.coroutine.close()
-
-    @property
-    def cr_await(self):
-        return getattr(self.coroutine, "cr_await", None)
-
-    @property
-    def cr_frame(self):
-        return getattr(self.coroutine, "cr_frame", None)
-
-    @property
-    def cr_running(self):
-        return getattr(self.coroutine, "cr_running", False)
-
-    @property
-    def cr_suspended(self):
-        return getattr(self.coroutine, "cr_suspended", False)
-
-    @property
-    def cr_code(self):
-        return getattr(self.coroutine, "cr_code", None)
-
-    @property
-    def __name__(self):
-        return self.coroutine.__name__
-
-    @property
-    def __qualname__(self):
-        return self.coroutine.__qualname__
-
-
-cdef inline object _owned(PyObject* outcome):
-    """The object of a reference that is ours to give up."""
-    cdef object result = <object> outcome
-    Py_DECREF(result)
-    return result
 
 
 def _started(name):

@@ -1,6 +1,15 @@
-from turboapi._speedups.arrivals cimport Arrivals
+from turboapi._speedups.arrivals cimport Arrival, Arrivals
 from turboapi._speedups.frames cimport FrameReader
 from turboapi._speedups.outlet cimport Outlet
+
+
+cdef class Channel
+
+
+cdef class Reception(Arrival):
+    cdef Channel channel
+
+    cdef Reception wait(self)
 
 
 cdef class Channel:
@@ -15,7 +24,7 @@ cdef class Channel:
     # what comes in
     cdef readonly bint read_paused
     cdef Py_ssize_t limit               # messages in the inbox before reading is paused
-    cdef readonly object inbox          # deque of ASGI messages
+    cdef readonly list inbox            # what `take` gives
     cdef Py_ssize_t waiting             # about how many bytes they are
     cdef public dict goodbye            # what `receive` gives behind the inbox, from then on; None: nothing yet
     cdef Arrivals arrivals              # of those who wait in `receive`
@@ -27,5 +36,8 @@ cdef class Channel:
     cdef bint _is_full(self) except -1
     cdef int _read_on(self) except -1
     cdef int _read_one(self) except -1
+    cdef object take(self)
+    cdef bint _post(self, int opcode, object content) except -1
     cdef bytes _frame(self, object message)
+    cdef bytes _pack(self, int opcode, object data)
     cdef int _pause_reading(self, bint pause) except -1

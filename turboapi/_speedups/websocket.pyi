@@ -1,13 +1,19 @@
 """The open WebSocket: frames that come in become ASGI messages, and those of the application become frames."""
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
+from turboapi._speedups.arrivals import Arrival
 from turboapi._speedups.frames import FrameReader
 
 _Message = MutableMapping[str, Any]
+_Content = str | bytes | _Message
+
+class Reception(Arrival):
+    """What one who waits for a message awaits. Made by `Channel` alone, and seen by the Task that runs it."""
+
+    def __await__(self) -> Iterator[Any]: ...
 
 class Channel:
     """One WebSocket: the asyncio protocol of its transport, and ASGI's receive and send.
@@ -49,7 +55,7 @@ class Channel:
     @property
     def reader(self) -> FrameReader: ...
     @property
-    def inbox(self) -> deque[_Message]: ...
+    def inbox(self) -> list[_Content]: ...
     @property
     def read_paused(self) -> bool: ...
     @property
@@ -66,11 +72,20 @@ class Channel:
     def pause_reading(self, pause: bool) -> None:
         """Pause reading, or resume it."""
 
+    def content(self) -> Awaitable[_Content]:
+        """What to await for the next message: its text or bytes alone, or an ASGI message of another type."""
+
     async def receive(self) -> _Message:
         """ASGI `receive`: the next message; the last one, `websocket.disconnect`, again and again."""
 
     def wake(self) -> None:
         """Let those who wait in `receive` look again."""
+
+    def post_text(self, content: Any) -> bool:
+        """Send text at once; False if it is none, or that is not possible, and `send`'s to do."""
+
+    def post_bytes(self, content: Any) -> bool:
+        """The same of bytes."""
 
     async def send(self, message: _Message) -> None:
         """ASGI `send`. Waits while the client is slow to read.
@@ -81,11 +96,14 @@ class Channel:
     def write(self, data: bytes) -> None:
         """Write bytes, as long as the transport is not closed."""
 
-    def is_stuck(self, now: float, timeout: float) -> bool:
-        """Whether the client has taken nothing for `timeout` seconds of what waits for it; asked at every sweep."""
-
     def pause_writing(self) -> None:
         """The client is slow to read: `send` waits."""
 
     def resume_writing(self) -> None:
         """The client has caught up."""
+
+def as_message(content: _Content) -> _Message:
+    """The ASGI message of what `Channel.content` gives."""
+
+def channel_of(receive: Any, send: Any) -> Channel | None:
+    """The channel whose ASGI `receive` and `send` these are; None if they are anything else."""
