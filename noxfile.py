@@ -163,24 +163,23 @@ def debug(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Mutate inputs for a minute per target, guided by the compiled code; arguments: `--seconds=N`, names of targets.
+    """Mutate inputs for a minute per target, guided by the compiled code; takes names of targets and libFuzzer options.
 
     Needs clang with its runtime (Debian: clang and libclang-rt-14-dev). Inputs that are found are kept in `.nox`.
     """
-    seconds = next((each for each in session.posargs if each.startswith("--seconds=")), "--seconds=60").partition("=")[
-        2
-    ]
-    names = [each for each in session.posargs if not each.startswith("--seconds=")]
+    names = [each for each in session.posargs if not each.startswith("-")]
+    options = [each for each in session.posargs if each.startswith("-")]
     if shutil.which("clang") is None:
         session.error("clang is missing: it is what makes compiled code tell which of its branches an input takes")
     flags = "-O1 -g -UNDEBUG -fno-omit-frame-pointer -fsanitize=address,fuzzer-no-link"
     install_copy(session, "fuzz", CC="clang", CFLAGS=flags)
-    code = "import atheris, tests.fuzz.targets as here; print(atheris.path(), *here.TARGETS)"
-    home, *known = str(session.run("python", "-c", code, silent=True)).split()
+    home = str(session.run("python", "-c", "import atheris; print(atheris.path())", silent=True)).strip()
     preloaded = {"LD_PRELOAD": f"{home}/asan_with_fuzzer.so", **SANITIZED}
+    listing = "from tests.fuzz.targets import TARGETS; print(*TARGETS)"
+    known = str(session.run("python", "-c", listing, silent=True, env=preloaded)).split()
     for name in names or known:
         inputs = Path(session.create_tmp()) / "inputs" / name
-        session.run("python", "-m", "tests.fuzz", name, str(inputs), f"-max_total_time={seconds}", env=preloaded)
+        session.run("python", "-m", "tests.fuzz", name, str(inputs), "-max_total_time=60", *options, env=preloaded)
 
 
 @nox.session

@@ -12,7 +12,7 @@
 import asyncio
 import random
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -61,6 +61,9 @@ def application() -> TurboAPI:
     async def paging(skip: int = 0, limit: int = 10) -> tuple[int, int]:
         return skip, limit
 
+    async def borrowed() -> AsyncIterator[int]:
+        yield 5
+
     @app.get("/good")
     async def good() -> str:
         return "good"
@@ -95,11 +98,15 @@ def application() -> TurboAPI:
 
     @app.api_route("/stream", methods=["GET", "HEAD", "POST"])
     async def stream() -> StreamingResponse:
-        async def parts() -> Any:
+        async def parts() -> AsyncIterator[bytes]:
             yield b"one"
             yield b"two"
 
         return StreamingResponse(parts())
+
+    @app.get("/borrowed")
+    async def borrow(number: int = Depends(borrowed)) -> int:
+        return number
 
     @app.get("/refused")
     async def refused() -> None:

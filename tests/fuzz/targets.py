@@ -57,7 +57,7 @@ MESSAGES = [
     request("GET http://test:80/good#there HTTP/1.1"),
     request("HEAD /stream HTTP/1.1") + request("GET /stream HTTP/1.0", "Connection: keep-alive"),
     request("OPTIONS * HTTP/1.1") + request("DELETE /good HTTP/1.1", "Connection: close"),
-    request("GET /refused HTTP/1.1") * 3,
+    request("GET /refused HTTP/1.1") * 3 + request("GET /borrowed HTTP/1.1"),
     with_body("POST /items HTTP/1.1", b'{"name": "a", "price": 2.5, "tags": ["x"]}', JSON),
     request("POST /items HTTP/1.1", JSON, "Transfer-Encoding: chunked", body=chunked(b'{"name":', b' "b"}')),
     with_body("POST /form HTTP/1.1", b"name=a+b&age=%35", URLENCODED),
