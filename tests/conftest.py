@@ -8,6 +8,7 @@ import contextlib
 import socket
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ import uvloop
 if hasattr(sys, "gettotalrefcount") and sys.version_info[:2] == (3, 11):
     # A debug build of 3.11 aborts at the line number of the frame that Cython makes for `cr_frame`: it has no code to
     # stand in. The representation of a task asks for it; other builds find no line, and say so.
-    asyncio.coroutines._format_coroutine = lambda coro: f"{coro.__qualname__}()"  # type: ignore[attr-defined]
+    _format_coroutine = asyncio.coroutines._format_coroutine  # type: ignore[attr-defined]
+    asyncio.coroutines._format_coroutine = lambda coro: (  # type: ignore[attr-defined]
+        _format_coroutine(coro) if isinstance(coro, types.CoroutineType) else f"{coro.__qualname__}()"
+    )
 
 PATIENCE = 20.0  # seconds until a test that waits for something gives up
 
