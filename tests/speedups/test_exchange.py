@@ -16,7 +16,7 @@ from turboapi.responses import JSONResponse
 
 def test_settings_keep_what_they_are_given():
     numbers = [name for name in dir(Settings) if name.startswith(("limit_", "timeout_"))]
-    assert len(numbers) == 9
+    assert len(numbers) == 10
     options = dict.fromkeys(numbers, 7) | {"root_path": "/api", "access_log": AccessLog(print)}
     made = Settings(**options)
     assert {name: getattr(made, name) for name in options} == options

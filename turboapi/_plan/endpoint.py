@@ -78,6 +78,7 @@ _REQUEST, _RESPONSE, _BACKGROUND, _CALLED = range(4)
 _ASYNC, _THREAD, _DIRECT, _ASYNC_GENERATOR, _GENERATOR, _COLLECT = range(6)
 _NO_BODY, _DIRECT_BODY, _EXACT_BODY = range(3)
 _PLAIN, _MODEL, _EXACT_RESULT = range(3)
+_TAKES_MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 RESPONSE_NOT_AWAITED = (
     "Response not awaited. There's a high chance that the application code is raising an exception and a dependency "
@@ -540,11 +541,13 @@ def _signature_order(func: Callable[..., Any], names: list[str]) -> tuple[list[s
         return known, False
     if hasattr(plain, "__wrapped__") or hasattr(plain, "__signature__"):
         return known, False
-    parameters = inspect.signature(func).parameters
-    positional = set(parameters) == set(known) and all(
-        parameter.kind is parameter.POSITIONAL_OR_KEYWORD for parameter in parameters.values()
-    )
-    return (list(parameters), True) if positional else (known, False)
+    code = getattr(plain, "__code__", None)  # of a method, too
+    if code is None or code.co_posonlyargcount or code.co_kwonlyargcount or code.co_flags & _TAKES_MORE:
+        return known, False
+    parameters = list(code.co_varnames[: code.co_argcount])
+    if plain is not func or isinstance(plain, MethodType):
+        del parameters[0]  # what it is bound to
+    return (parameters, True) if set(parameters) == set(known) else (known, False)
 
 
 def _argument(field: ModelField, slot: int, style: Style) -> Argument:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, is_dataclass
 from functools import cached_property, lru_cache
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from msgspec import Struct
@@ -124,6 +124,35 @@ _INVALID_FIELD = (
 )
 
 
+_PLAIN_TYPES = frozenset((str, int, bool, NoneType))
+
+
+def _plain_types(annotation: Any) -> tuple[Any, ...]:
+    """Return the types of which an annotation is one, in their order, if all of them are plain; nothing for others."""
+    types = union_args(annotation) or (annotation,)
+    return types if all(isinstance(each, type) and (each in _PLAIN_TYPES or each is float) for each in types) else ()
+
+
+@lru_cache(maxsize=512)
+def _plain_adapter(types: tuple[Any, ...], attributes: tuple[tuple[str, type[Any], Any], ...]) -> TypeAdapter[Any]:
+    """Return the adapter that fields of these types and attributes share. The types of the values tell 1 from True."""
+    annotation: Any = Union[types]  # noqa: UP007 - of a tuple
+    return _new_adapter(annotation, [], {name: value for name, _, value in attributes}, None)
+
+
+def _new_adapter(
+    annotation: Any, metadata: list[Any], attributes: dict[str, Any], config: ConfigDict | None
+) -> TypeAdapter[Any]:
+    # PERF: without anything to add, pydantic takes the ready-made schema of a model instead of building a copy.
+    if attributes or metadata:
+        own = [FieldInfo(**attributes)] if attributes else []
+        annotation = Annotated[(annotation, *metadata, *own)]
+    with warnings.catch_warnings():
+        if _UNSUPPORTED_ATTRIBUTE is not None:
+            warnings.simplefilter("ignore", category=_UNSUPPORTED_ATTRIBUTE)
+        return TypeAdapter(annotation, config=config)
+
+
 @dataclass(eq=False)
 class ModelField:
     """A named value with a type: a parameter, a body, a response, or one field of a model.
@@ -169,14 +198,11 @@ class ModelField:
         attributes = {
             name: value for name, unset in _SCHEMA_ATTRIBUTES.items() if (value := getattr(info, name)) is not unset
         }
-        # PERF: without anything to add, pydantic takes the ready-made schema of a model instead of building a copy.
-        if attributes or info.metadata:
-            own = [FieldInfo(**attributes)] if attributes else []
-            annotation = Annotated[(annotation, *info.metadata, *own)]
-        with warnings.catch_warnings():
-            if _UNSUPPORTED_ATTRIBUTE is not None:
-                warnings.simplefilter("ignore", category=_UNSUPPORTED_ATTRIBUTE)
-            return TypeAdapter(annotation, config=self.config)
+        if self.config is None and not info.metadata and (types := _plain_types(annotation)):
+            facts = tuple((name, type(value), value) for name, value in attributes.items())
+            if all(kind in _PLAIN_TYPES for _, kind, _ in facts):
+                return _plain_adapter(types, facts)
+        return _new_adapter(annotation, info.metadata, attributes, self.config)
 
     @property
     def core_schema(self) -> Mapping[str, Any] | None:
