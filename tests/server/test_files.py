@@ -315,7 +315,8 @@ def test_a_file_system_without_sendfile_is_read(serve, path, monkeypatch, calls)
 @contextlib.contextmanager
 def attached(path):
     """A connection over a socket on a loop that is run by hand: its wire, its transport, and the client's socket."""
-    wire = Wire(site_of(application(path)), timeout_keep_alive=1.0, timeout_header=1.0, timeout_body=1.0)
+    times = {"timeout_keep_alive": 1.0, "timeout_header": 1.0, "timeout_body": 1.0, "timeout_write": 0.0}
+    wire = Wire(site_of(application(path)), **times)
     with contextlib.closing(wire), attached_socket(wire) as (transport, client):
         yield wire, transport, client
 
