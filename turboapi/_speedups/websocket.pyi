@@ -96,6 +96,9 @@ class Channel:
     def write(self, data: bytes) -> None:
         """Write bytes, as long as the transport is not closed."""
 
+    def is_stuck(self, now: float, timeout: float) -> bool:
+        """Whether the client has taken nothing for `timeout` seconds of what waits for it; asked at every sweep."""
+
     def pause_writing(self) -> None:
         """The client is slow to read: `send` waits."""
 

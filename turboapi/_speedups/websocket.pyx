@@ -240,11 +240,16 @@ cdef class Channel:
         if data and not self.is_lost:
             self.outlet.write(data)
 
+    def is_stuck(self, double now, double timeout):
+        """Whether the client has taken nothing for `timeout` seconds of what waits for it; asked at every sweep."""
+        return not self.is_lost and self.outlet.is_stuck(now, timeout)
+
     def pause_writing(self):
         self.write_paused = True
 
     def resume_writing(self):
         self.write_paused = False
+        self.outlet.moved()
         for writable in self.writable:
             if not writable.done():
                 writable.set_result(None)
