@@ -178,13 +178,11 @@ class ServerConfig:
     uds_mode: str = option("666", "who may connect to it: its permissions", _NETWORK, "OCTAL")
     fd: int | None = option(None, "bound socket to use instead", _NETWORK, "N", minimum=0)
     backlog: int = option(2048, "connections that may wait for us", _NETWORK, "N", minimum=1)
-    proxy_headers: bool = option(True, "believe X-Forwarded-For and -Proto, or Forwarded", _NETWORK)
+    proxy_headers: bool = option(True, "believe X-Forwarded-* or Forwarded headers", _NETWORK)
     forwarded_allow_ips: str = option(
         "127.0.0.1,::1,unix", "of whom: networks, unix, *", _NETWORK, "LIST", common_env="FORWARDED_ALLOW_IPS"
     )
-    health_path: str | None = option(
-        None, "answered by the server: 200, or 503 when it stops", _NETWORK, "PATH", protocol=True
-    )
+    health_path: str | None = option(None, "answers 200, or 503 when the server stops", _NETWORK, "PATH", protocol=True)
     metrics_port: int | None = option(
         None, "shows metrics of all workers, for Prometheus", _NETWORK, "PORT", minimum=0, maximum=65535
     )
@@ -221,9 +219,7 @@ class ServerConfig:
         60.0, "for a client to take some of an answer", _TIMEOUTS, "S", minimum=0, protocol=True
     )
     timeout_graceful_shutdown: float = option(30.0, "for running requests at the end", _TIMEOUTS, "S", minimum=0)
-    shutdown_delay: float = option(
-        0.0, "to go on serving when told to stop, while the health path says 503", _TIMEOUTS, "S", minimum=0
-    )
+    shutdown_delay: float = option(0.0, "to go on after a signal to stop", _TIMEOUTS, "S", minimum=0)
 
     timeout_worker_healthcheck: float = option(
         30.0, "until a worker that is stuck is killed", _TIMEOUTS, "S", minimum=0
