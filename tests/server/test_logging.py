@@ -17,6 +17,7 @@ from turboapi.server.logging import (
     AccessFormatter,
     AccessLog,
     ConsoleHandler,
+    JSONAccessFormatter,
     LevelFormatter,
     configure_logging,
     format_address,
@@ -69,6 +70,19 @@ def test_access_lines_look_like_uvicorns(status, use_colors):
     )
     assert COLOUR.sub("", line) == COLOUR.sub("", theirs.format(entry))
     assert ("\x1b[" in line) == use_colors
+
+
+def test_the_access_formatter_leaves_other_messages_alone():
+    assert AccessFormatter().format(record(logging.INFO, "%s is %d", "one", 1)) == "INFO:     one is 1"
+    assert AccessFormatter().format(record(logging.WARNING, "nothing")) == "WARNING:  nothing"
+
+
+@pytest.mark.parametrize("request_", [(), ("1.2.3.4:5", "GET"), ("1.2.3.4:5", 1, "/", "1.1", 200), {"a": 1}, None])
+def test_what_is_no_request_has_no_line(request_):
+    with pytest.raises((TypeError, ValueError)):
+        AccessFormatter().lines([request_])
+    with pytest.raises((TypeError, ValueError)):
+        JSONAccessFormatter().lines([request_])
 
 
 def test_an_access_line():

@@ -77,6 +77,8 @@ def text_lines(requests, str prefix, str opening, str closing, dict answers, for
     cdef dict clients = {}
     cdef str client, target, answer
     for request in requests:
+        if len(request) < 5:
+            raise ValueError(f"not an answered request: {request!r}")
         client = <str> clients.get(request[0])
         if client is None:
             client = clients[request[0]] = request[0] if type(request[0]) is str else format_client(request[0])
@@ -84,7 +86,7 @@ def text_lines(requests, str prefix, str opening, str closing, dict answers, for
         if answer is None:
             answer = f"{request[4]} "
         target = _shown(request[2])
-        lines.append(f"{prefix}{client} - {opening}{<str> request[1]} {target} HTTP/{<str> request[3]}{closing} {answer}\n")
+        lines.append(f"{prefix}{client} - {opening}{<str?> request[1]} {target} HTTP/{<str?> request[3]}{closing} {answer}\n")
     return "".join(lines)
 
 
@@ -110,6 +112,8 @@ def json_lines(requests):
     cdef long long second = -1, millis, micros
     cdef double offset = time.time() - seconds_now()
     for request in requests:
+        if len(request) < 8:
+            raise ValueError(f"not an answered request: {request!r}")
         millis = <long long> ((offset + <double> request[5]) * 1000)
         if millis // 1000 != second:
             second = millis // 1000
@@ -117,7 +121,7 @@ def json_lines(requests):
         client = <str> clients.get(request[0])
         if client is None:
             client = clients[request[0]] = _to_json(request[0][0] if request[0] else None)
-        target = <bytes> request[2]
+        target = <bytes?> request[2]
         mark = <const char*> memchr(PyBytes_AS_STRING(target), c"?", PyBytes_GET_SIZE(target))
         if mark == NULL:
             path = _inside_quotes(target)
@@ -130,7 +134,7 @@ def json_lines(requests):
             more = f'{more},"request_id":"{_inside_quotes(request[7])}"'
         micros = <long long> (<double> request[6] * 1e6)
         lines.append(
-            f'{begin}{millis % 1000:03d}+00:00","level":"info","client":{client},"method":"{<str> request[1]}",'
+            f'{begin}{millis % 1000:03d}+00:00","level":"info","client":{client},"method":"{<str?> request[1]}",'
             f'"path":"{path}"{more},"status":{<int> request[4]},"duration_ms":{micros // 1000}.{micros % 1000:03d}}}\n'
         )
     return "".join(lines)

@@ -89,6 +89,8 @@ class AccessFormatter(LevelFormatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line for `record`."""
+        if record.msg != ACCESS_FORMAT:  # somebody else's
+            return super().formatMessage(record)
         return self.lines([record.args], record.levelname)[:-1]  # type: ignore[list-item]
 
     def lines(self, requests: Iterable[_Request], level: str = "INFO") -> str:
