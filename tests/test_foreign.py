@@ -1,5 +1,6 @@
 """What FastAPI's and Starlette's own classes declare, return and raise is understood, without the alias."""
 
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -585,7 +586,11 @@ def test_included_router(client_for: ClientFor, method: str, path: str) -> None:
 @pytest.mark.filterwarnings("ignore:Duplicate Operation ID both")
 def test_included_router_in_the_document() -> None:
     apps = [including(framework, []) for framework in (TurboAPI, fastapi.FastAPI)]
-    assert apps[0].openapi() == apps[1].openapi()
+    # Ids and titles are made with the first of a set of methods, which depends on the seed of hashes.
+    documents = [
+        json.dumps(app.openapi()).replace("both_put", "both_delete").replace("Both Put", "Both Delete") for app in apps
+    ]
+    assert json.loads(documents[0]) == json.loads(documents[1])
     urls = [str(app.url_path_for("read", item_id=1)) for app in apps]
     assert urls[0] == urls[1]
     urls = [str(app.url_path_for("sub:x", x=1)) for app in apps]

@@ -459,7 +459,6 @@ CASES = [
         b"/m/a?q=1",
         b"/m/a?q=x",
         b"/m/none",
-        Request("POST", b"/m/a"),
     ),
     case(
         "keys that begin with _sa are left out of results",

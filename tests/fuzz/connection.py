@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from tests.wire.frames import BINARY, CLOSE, PONG, TEXT, Frame, parse_frames
 from tests.wire.harness import Transport, Wire, parse_answers, read_body, request, respond
 from turboapi import Cookie, Depends, File, Form, Header, HTTPException, Request, TurboAPI, UploadFile, WebSocket
+from turboapi._speedups.access import AccessLog
 from turboapi.responses import StreamingResponse
 
 GOOD = request("GET /good HTTP/1.1")
@@ -144,13 +145,10 @@ class Connections:
 
     def __init__(self, app: Any, reads_bodies: bool) -> None:
         self.reads_bodies = reads_bodies
-        self.logged: list[tuple[str, int]] = []
-        self.wire = Wire(app, websockets={"ws_max_size": 300}, date_header=False, access_log=self._log, **LIMITS)
+        self.access_log = AccessLog(lambda: None)
+        self.wire = Wire(app, websockets={"ws_max_size": 300}, date_header=False, access_log=self.access_log, **LIMITS)
         self.greeting = self.wire.run(self._deliver((GOOD,)))
         assert [status for status, _ in outcome(self.greeting).answers] == [200]
-
-    def _log(self, client: Any, method: str, target: str, version: str, status: int) -> None:
-        self.logged.append((method, status))
 
     def check(self, *deliveries: tuple[bytes, ...]) -> None:
         """Deliver the same bytes in several ways; AssertionError when something does not hold."""
@@ -170,8 +168,8 @@ class Connections:
 
         The protocol is called by the loop, as a transport does: outside of any task.
         """
-        loop, logged = self.wire.loop, []
-        self.logged = logged
+        loop = self.wire.loop
+        self.access_log.take()
         transport = Transport(loop, self.wire.hub.protocol(), {"peername": ("1.2.3.4", 5)}, None)
         loop.call_soon(transport.protocol.connection_made, transport)
         for part in parts:
@@ -179,7 +177,8 @@ class Connections:
             if len(parts) < FEW:
                 await self._turn(TURNS)
         await self._turn(4 * TURNS)
-        heard = Heard(b"".join(transport.writes), list(logged), not (transport.closing or transport.eof))
+        logged = [(method, status) for _, method, _, _, status, *_ in self.access_log.take()]
+        heard = Heard(b"".join(transport.writes), logged, not (transport.closing or transport.eof))
         transport.lose(None)
         await self._empty()
         return heard

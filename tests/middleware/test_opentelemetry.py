@@ -197,8 +197,9 @@ def test_routes(path: str, route: str | None, host: str, root_path: str) -> None
 
 
 def make_fastapi(library: Library) -> Any:
-    app = library.fastapi()
-    router = turboapi.APIRouter() if library is OURS else fastapi.APIRouter()
+    # FastAPI answers 405 to HEAD, and says so in Allow.
+    app = library.fastapi(auto_head=False) if library is OURS else library.fastapi()
+    router = turboapi.APIRouter(auto_head=False) if library is OURS else fastapi.APIRouter()
 
     @app.get("/plain")
     async def plain() -> int:

@@ -344,7 +344,9 @@ cdef class Endpoint:
                 results[index] = visit.dispatch.call_inline(loop, visit.call, values, None, exchange)
             elif visit.mode == MODE_ASYNC and visit.limit is None:
                 results[index] = await visit.call.invoke(values)
-            elif visit.mode == MODE_ASYNC_GENERATOR and visit.limit is None and type(stack) is Exits:
+            elif (
+                visit.mode == MODE_ASYNC_GENERATOR and visit.limit is None and not visit.function_scope and type(stack) is Exits
+            ):
                 results[index] = await self._enter(visit.call.invoke(values), <Exits> stack)
             else:
                 results[index] = await self._visit(

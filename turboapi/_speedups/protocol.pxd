@@ -31,6 +31,7 @@ cdef class Hub:
     cdef object on_full
     cdef object timer
     cdef ReadBuffer read_buffer         # for large bodies
+    cdef bint fills_buffers             # the transports of the loop read into it
     cdef bytes known_host               # the last Host that was found valid
     cdef long refusals                  # since the last sweep
 

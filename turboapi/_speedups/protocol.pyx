@@ -14,7 +14,6 @@ from contextvars import copy_context
 from socket import AF_INET6, inet_pton
 
 import httptools
-import uvloop
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr
@@ -92,6 +91,8 @@ cdef class Hub:
         self.open = set()
         self.websockets = set()
         self.read_buffer = ReadBuffer()
+        # asyncio's own transports want a BufferedProtocol of its own, and read no more for it than for others.
+        self.fills_buffers = any([base.__module__.startswith("uvloop") for base in type(loop).__mro__])
         self.now = loop.time()
 
     def protocol(self):
@@ -209,8 +210,7 @@ cdef class HttpProtocol(Connection):
         self.server = _address(transport.get_extra_info("sockname"))
         is_plain = transport.get_extra_info("sslcontext") is None
         self.scheme = "http" if is_plain else "https"
-        # asyncio's own transports want a BufferedProtocol of its own, and read no more than other protocols at once.
-        self.reads_bodies = is_plain and isinstance(self.loop, uvloop.Loop)
+        self.reads_bodies = is_plain and self.hub.fills_buffers
         self.outlet = new_outlet(transport)
         self.proxied = self.settings.proxies is not None and self.settings.proxies.trusts(self.client)
         self.draining = self.hub.draining
