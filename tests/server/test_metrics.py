@@ -177,6 +177,14 @@ def test_nobody_outlives_the_supervisor(server):
         socket.create_connection(("127.0.0.1", port))
 
 
+def test_that_all_processes_are_stopped_at_once_is_no_error(server):
+    port = metrics_port_of(server)
+    until(lambda: scrape(port))
+    os.killpg(server.process.pid, signal.SIGTERM)  # as systemd does it
+    assert server.ended() == 0
+    assert server.marks("ERROR") == 0
+
+
 def test_a_taken_port(serve):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

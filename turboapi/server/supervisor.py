@@ -322,7 +322,8 @@ class Supervisor:
         if self._metrics is not None:
             self._metrics.read(now)
             if self._metrics.exit_code is not None:
-                logger.error("The process that shows the metrics has died (%s).", _reason(self._metrics.exit_code))
+                if not self._stops:  # whoever stops all processes of a service has told it, too
+                    logger.error("The process that shows the metrics has died (%s).", _reason(self._metrics.exit_code))
                 self._metrics.close()
                 self._metrics = None
                 self._metrics_due = now + METRICS_DELAY
