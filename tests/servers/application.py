@@ -9,6 +9,7 @@ import gc
 import importlib
 import os
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,8 @@ def part(module: str, *names: str) -> Any:
     return [getattr(home, name) for name in names]
 
 
-(App,) = part("", {"fastapi": "FastAPI", "turboapi": "TurboAPI"}[PACKAGE])
+# FastAPI answers 405 to HEAD.
+App = partial(*part("", "TurboAPI"), auto_head=False) if PACKAGE == "turboapi" else part("", "FastAPI")[0]
 APIRouter, BackgroundTasks, Depends, File, Form = part("", "APIRouter", "BackgroundTasks", "Depends", "File", "Form")
 HTTPException, Request, Response, UploadFile = part("", "HTTPException", "Request", "Response", "UploadFile")
 WebSocket, WebSocketDisconnect = part("", "WebSocket", "WebSocketDisconnect")
