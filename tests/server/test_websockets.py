@@ -861,7 +861,7 @@ def test_thousands_at_once(serve, open_files):
                 group.create_task(talk(server, number))
 
     opening, all_open, all_echoed = asyncio.Semaphore(100), asyncio.Barrier(count), asyncio.Barrier(count)
-    with serve(app := Recorder()) as served:
+    with serve(app := Recorder(), timeout_graceful_shutdown=PATIENCE) as served:
         asyncio.run(main(served.server))
     assert [event.get("code") for event in app.events] == [None] * count + [1012] * count
 
