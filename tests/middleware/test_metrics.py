@@ -15,14 +15,12 @@ from tests.conftest import PATIENCE
 from tests.middleware.exchanges import exchange, http_scope, response, websocket_scope
 from turboapi import APIRouter, Depends, HTTPException, Request, TurboAPI
 from turboapi.middleware import BaseHTTPMiddleware, MetricsMiddleware, TrustedHostMiddleware
-from turboapi.middleware.metrics import _make_instruments
 from turboapi.responses import PlainTextResponse, StreamingResponse
 
 
 @pytest.fixture
 def registry():
-    yield CollectorRegistry()
-    _make_instruments.cache_clear()
+    return CollectorRegistry()
 
 
 def samples(registry, name):
@@ -248,3 +246,16 @@ def test_without_the_library(monkeypatch, registry):
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r'pip install "turboapi\[metrics\]"'):
         MetricsMiddleware(response(), registry=registry)
+
+
+def test_the_default_registry_can_be_named(registry, monkeypatch):
+    monkeypatch.setattr("prometheus_client.REGISTRY", registry)
+    for given in (None, registry):
+        exchange(MetricsMiddleware(response(), registry=given), http_scope())
+    assert requests(registry) == {("GET", "unmatched", "200"): 2}
+
+
+def test_buckets_are_those_of_the_registry(registry):
+    MetricsMiddleware(response(), registry=registry)
+    with pytest.raises(ValueError, match="http_request"):
+        MetricsMiddleware(response(), registry=registry, buckets=(1, 2))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,7 +65,7 @@ class MetricsMiddleware(HookMiddleware):
     ) -> None:
         super().__init__(app)
         self._is_excluded = path_matcher(exclude_paths)
-        self._instruments = _make_instruments(registry, tuple(buckets))
+        self._instruments = _instruments_of(registry, tuple(buckets))
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def before(self, exchange: Exchange) -> ResponseHook | None:
@@ -92,14 +91,21 @@ class _Instruments(NamedTuple):
     in_progress: Gauge
 
 
-@cache
-def _make_instruments(registry: CollectorRegistry | None, buckets: tuple[float, ...]) -> _Instruments:
-    """Return the metrics in a registry, which can be put there only once."""
+def _instruments_of(registry: CollectorRegistry | None, buckets: tuple[float, ...]) -> _Instruments:
+    """Return the metrics in a registry, which can be put there only once, and which it keeps therefore."""
     try:
         client = import_module("prometheus_client")
     except ImportError as exc:
         raise ImportError(_MISSING) from exc
-    given: dict[str, Any] = {"registry": client.REGISTRY if registry is None else registry}
+    home = client.REGISTRY if registry is None else registry
+    kept: dict[tuple[float, ...], _Instruments] = vars(home).setdefault("_turboapi_instruments", {})
+    if buckets not in kept:
+        kept[buckets] = _make_instruments(client, home, buckets)
+    return kept[buckets]
+
+
+def _make_instruments(client: Any, registry: CollectorRegistry, buckets: tuple[float, ...]) -> _Instruments:
+    given: dict[str, Any] = {"registry": registry}
     return _Instruments(
         client.Counter("http_requests", "Requests that were answered.", ["method", "route", "status"], **given),
         client.Histogram(
