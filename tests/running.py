@@ -78,6 +78,11 @@ class Running:
         """What Ctrl-C does: every process of the terminal gets the signal."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def kill(self):
+        """Kill every process of the server that is left."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def marks(self, text):
         """How often a line with this text has been printed so far."""
         return sum(text in line for line in (*self.out, *self.err))

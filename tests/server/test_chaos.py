@@ -268,15 +268,10 @@ def start(tmp_path):
             (tmp_path / "main.py").write_text(LIFESPAN.format(startup=startup, shutdown=shutdown))
             server = Running("main:app", "--timeout-graceful-shutdown", "0.5", *options, cwd=tmp_path)
             stack.callback(server.ended)
-            stack.callback(kill_group, server.process.pid)
+            stack.callback(server.kill)
             return server
 
         yield start
-
-
-def kill_group(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import PATIENCE
 from tests.running import Running, environment
-from tests.server.test_supervisor import kill_group, until, workers
+from tests.server.test_supervisor import until, workers
 from turboapi import TurboAPI
 from turboapi.middleware import MetricsMiddleware
 from turboapi.server import ServerConfig, ServerError, StartupError, metrics
@@ -115,7 +115,7 @@ def server(tmp_path):
     given = {"WEB_CONCURRENCY": "2", "PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(tmp_path)}
     running = Running("main:app", "--no-access-log", "--metrics-port", "0", cwd=tmp_path, **given)
     yield running
-    kill_group(running.process.pid)
+    running.kill()
     running.ended()
 
 

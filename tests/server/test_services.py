@@ -48,15 +48,10 @@ def start(project):
         def start(*options, **given):
             server = Running("main:app", *options, cwd=project, **given)
             stack.callback(server.ended)
-            stack.callback(kill_group, server.process.pid)
+            stack.callback(server.kill)
             return server
 
         yield start
-
-
-def kill_group(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def ask(family, address):

@@ -69,17 +69,12 @@ def start(project):
             given = {"WEB_CONCURRENCY": "2", "PYTHONDONTWRITEBYTECODE": "1", **given}
             server = Running("main:app", "--no-access-log", *options, cwd=project, **given)
             stack.callback(server.ended)
-            stack.callback(kill_group, server.process.pid)
+            stack.callback(server.kill)
             if wait:
                 until(lambda: server.marks("Application startup complete") >= int(given["WEB_CONCURRENCY"]))
             return server
 
         yield start
-
-
-def kill_group(pid):
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def until(condition):
@@ -447,7 +442,7 @@ def test_an_application_that_is_an_object_is_served_by_copies_of_its_process(pro
         assert server.ended() == 0
         assert [line for line in server.out if "HTTP" not in line] == ["after run", "script ends"]
     finally:
-        kill_group(server.process.pid)
+        server.kill()
 
 
 def test_a_preloaded_application_is_imported_once(start, project):
